@@ -1,0 +1,1 @@
+"""Label configurations, one XML per way of working; loaded by path."""
