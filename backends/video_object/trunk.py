@@ -1,0 +1,94 @@
+"""MobileNetV2 up to stride 16 with batch normalisation folded into the convolutions.
+
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2. Key names
+follow torchvision's, so its checkpoints can be folded in. Strided convolutions pad like TensorFlow's SAME on
+even sizes (one row below, one column to the right), as the shipped ImageNet weights expect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+# expansion, output channels, repeats, stride: rows 2-6 of Table 2 (the rest lies beyond stride 16)
+_ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+CHANNELS = {4: 24, 8: 32, 16: 96}
+_LAST_LAYER = {4: 3, 8: 6, 16: 13}
+
+
+class _ConvReLU6(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
+        pad: nn.Module = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 else nn.Identity()
+        padding = kernel // 2 if stride == 1 else 0
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+        super().__init__(pad, conv, nn.ReLU6(inplace=True))
+
+
+class _InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers.append(_ConvReLU6(inputs, hidden, 1))
+        layers.append(_ConvReLU6(hidden, hidden, 3, stride, groups=hidden))
+        layers.append(nn.Conv2d(hidden, outputs, 1))
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """(B, 3, H, W) RGB in [0, 1], H and W multiples of 16 -> {4, 8, 16: (B, C, H/s, W/s)}."""
+
+    channels = CHANNELS
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_ConvReLU6(3, 32, 3, 2)]
+        inputs = 32
+        for expansion, outputs, repeats, stride in _ROWS:
+            for repeat in range(repeats):
+                layers.append(_InvertedResidual(inputs, outputs, stride if repeat == 0 else 1, expansion))
+                inputs = outputs
+        self.features = nn.ModuleList(layers)
+
+    def forward(self, rgb: Tensor) -> dict[int, Tensor]:
+        x = rgb * 2.0 - 1.0
+        found: dict[int, Tensor] = {}
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            for stride, last in _LAST_LAYER.items():
+                if index == last:
+                    found[stride] = x
+        return found
+
+    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
+        """Fold a torchvision ``mobilenet_v2`` state dict (conv + batch norm) into these convolutions."""
+        convs = [(name, m) for name, m in self.named_modules() if isinstance(m, nn.Conv2d)]
+        sources = _conv_and_norm_names(state)
+        for (_, conv), (conv_name, norm_name) in zip(convs, sources, strict=False):
+            weight, bias = _fold(state, conv_name, norm_name)
+            if weight.shape != conv.weight.shape:
+                raise ValueError(f"{conv_name}: {tuple(weight.shape)} does not fit {tuple(conv.weight.shape)}")
+            with torch.no_grad():
+                conv.weight.copy_(weight)
+                assert conv.bias is not None
+                conv.bias.copy_(bias)
+
+
+def _conv_and_norm_names(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    convs = [k.removesuffix(".weight") for k, v in state.items() if k.endswith(".weight") and v.ndim == 4]
+    norms = [k.removesuffix(".running_mean") for k in state if k.endswith(".running_mean")]
+    return list(zip(convs, norms, strict=True))
+
+
+def _fold(state: Mapping[str, Tensor], conv: str, norm: str, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+    scale = state[f"{norm}.weight"].float() / torch.sqrt(state[f"{norm}.running_var"].float() + eps)
+    weight = state[f"{conv}.weight"].float() * scale[:, None, None, None]
+    return weight, state[f"{norm}.bias"].float() - state[f"{norm}.running_mean"].float() * scale

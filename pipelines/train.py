@@ -1,0 +1,80 @@
+"""``maskloop train``: read a config, run the algorithm's training, write the run folder and its model card."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from backends.core.errors import BadInput
+
+
+def train(
+    algorithm: str,
+    *,
+    data: Path,
+    out: Path,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    trunk: Path | None = None,
+    start_from: Path | None = None,
+    device: str = "cpu",
+    fresh: bool = False,
+) -> Path:
+    """Train ``algorithm`` on ``data`` (DAVIS layout) in run folder ``out``; returns the weights' path.
+
+    ``overrides`` are ``KEY=VALUE`` with VALUE in JSON and dots for nested names (``sample.paste=0.5``). A run
+    that was stopped goes on where it was unless ``fresh``. Raises BadInput for unknown settings.
+    """
+    if algorithm != "video_object":
+        raise BadInput(f"unknown algorithm {algorithm!r}; trainable: video_object")
+    from backends.video_object import training  # torch is loaded only when something is trained
+
+    values = read_config(config, overrides)
+    if fresh:
+        _forget(out)
+    _use_all_cores()
+    return training.train(
+        training.config_from(values), data, out, trunk=trunk, start_from=start_from, device=device
+    )
+
+
+def read_config(config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """The JSON config with overrides applied."""
+    values: dict[str, Any] = {} if config is None else _read(config)
+    for item in overrides:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise BadInput(f"--set {item!r}: wants KEY=VALUE")
+        target = values
+        *parents, last = name.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        try:
+            target[last] = json.loads(text)
+        except json.JSONDecodeError:
+            target[last] = text
+    return values
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(config.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise BadInput(f"config {config}: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"config {config}: wants a JSON object")
+    return values
+
+
+def _forget(out: Path) -> None:
+    for name in ("config.json", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _use_all_cores() -> None:
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
