@@ -60,7 +60,7 @@ Refusal = Problem
 
 
 def region_id(object_id: str, frame_index: int) -> str:
-    """``("object 1", 7)`` -> ``object-1_f0007``; a name that loses something on the way gets six hex digits."""
+    """``("object 1", 7)`` -> ``object-1_f0007``; a name that loses something in it gets six hex digits."""
     slug = re.sub(r"[^a-z0-9]+", "-", object_id.lower()).strip("-") or "object"
     if slug.replace("-", " ") != object_id:
         slug = f"{slug}-{hashlib.sha256(object_id.encode()).hexdigest()[:6]}"
@@ -146,8 +146,8 @@ def to_results(
             raise BadInput(_unknown_label(object_id, control))
         if mask.shape != size_hw:
             raise BadMask(
-                f"mask of {object_id!r} on frame {frame_masks.frame_index} is {mask.shape[1]}x{mask.shape[0]}; "
-                f"the frames are {size_hw[1]}x{size_hw[0]}"
+                f"mask of {object_id!r} on frame {frame_masks.frame_index} is "
+                f"{mask.shape[1]}x{mask.shape[0]}; the frames are {size_hw[1]}x{size_hw[0]}"
             )
         score = frame_masks.confidence.get(object_id)
         results.append(_result(object_id, frame_masks.frame_index, mask, config, control, score))
