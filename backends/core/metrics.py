@@ -1,7 +1,7 @@
 """The DAVIS metric: region similarity J and boundary accuracy F, exactly as the official toolkits do.
 
-An object's score is its mean over the frames without the first (given) and the last one, a data set's score the
-mean over objects, not over sequences. All in 0..1.
+An object's score is its mean over the frames without the first (given) and the last one, a data set's score
+the mean over objects, not over sequences. All in 0..1.
 """
 
 from __future__ import annotations
