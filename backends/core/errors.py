@@ -13,6 +13,7 @@
     │   ├── RedisDown
     │   └── NoWorker
     ├── Cancelled                a person stopped the job; finished frames are kept
+    ├── Superseded               another worker has taken the job over; whatever this one does is refused
     └── SetupFault               this installation is incomplete or misconfigured (exit 4)
 
 Messages name the item, say what came and what would work. Raise near the cause; catch at the edge
@@ -62,6 +63,10 @@ class NoWorker(Unavailable):
 
 class Cancelled(MaskLoopError):  # noqa: N818
     """A person stopped the job."""
+
+
+class Superseded(MaskLoopError):  # noqa: N818
+    """The ledger no longer counts this run of the job; stop without a trace."""
 
 
 class SetupFault(MaskLoopError):  # noqa: N818

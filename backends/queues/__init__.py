@@ -1,0 +1,32 @@
+"""Queues: named work goes to Redis as tickets that hold ids only; the ledger knows what they mean.
+
+Work is named by dotted path, so nothing here imports what runs it. Losing every ticket loses nothing:
+:func:`reconcile` writes them again from the ledger.
+"""
+
+from __future__ import annotations
+
+from backends.queues.connection import connect, ensure_up
+from backends.queues.reconcile import Reconciled, reconcile
+from backends.queues.requests import PropagationRequest
+from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGATE, TRAIN, WARM_QUEUES
+from backends.queues.verbs import cancel, enqueue_propagation, retry, workers_alive
+
+__all__ = [
+    "BATCH",
+    "INTERACTIVE",
+    "IO",
+    "MAINTENANCE",
+    "PROPAGATE",
+    "TRAIN",
+    "WARM_QUEUES",
+    "PropagationRequest",
+    "Reconciled",
+    "cancel",
+    "connect",
+    "enqueue_propagation",
+    "ensure_up",
+    "reconcile",
+    "retry",
+    "workers_alive",
+]

@@ -1,0 +1,75 @@
+"""Requests: what someone wants done, checked before anything is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from backends.core.errors import BadInput, BadMask, BadMedia
+from backends.core.masks import digest
+from backends.core.types import MaskPrompt
+from backends.ledger import WantedJob
+
+
+@dataclass(frozen=True)
+class PropagationRequest:
+    """Carry the anchors of one task over all its frames.
+
+    ``frame_refs``: Label Studio's own references, in frame order; the worker resolves them. Raises BadMedia,
+    BadMask or BadInput for what can never work.
+    """
+
+    project_id: int
+    task_id: int
+    frame_refs: tuple[str, ...]
+    size_hw: tuple[int, int]
+    anchors: tuple[MaskPrompt, ...]
+    model_version: str
+    deliver_prediction: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.frame_refs:
+            raise BadMedia(f"task {self.task_id} has no frames; its data needs a list of image references")
+        if not self.anchors or not any(anchor.mask.any() for anchor in self.anchors):
+            raise BadMask(f"task {self.task_id} has no painted mask; paint an object on one frame first")
+        if any(not anchor.is_anchor for anchor in self.anchors):
+            raise BadInput(f"task {self.task_id}: only masks a person made can be anchors")
+        for anchor in self.anchors:
+            self._check(anchor)
+        cells = [(anchor.object_id, anchor.frame_index) for anchor in self.anchors]
+        if doubled := {cell for cell in cells if cells.count(cell) > 1}:
+            object_id, frame = min(doubled)
+            raise BadInput(f"object {object_id!r} has more than one mask on frame {frame}; unite them first")
+
+    def _check(self, anchor: MaskPrompt) -> None:
+        what = f"mask of {anchor.object_id!r} on frame {anchor.frame_index}"
+        if anchor.mask.shape != self.size_hw:
+            (height, width), (wants_h, wants_w) = anchor.mask.shape, self.size_hw
+            raise BadMask(f"{what} is {width}x{height}; the frames of this task are {wants_w}x{wants_h}")
+        if anchor.frame_index >= len(self.frame_refs):
+            raise BadMask(f"{what}: this task has only frames 0 to {len(self.frame_refs) - 1}")
+
+    def job_id(self) -> str:
+        """40 hex characters that name exactly this wish; delivery is not part of it."""
+        masks = sorted((a.frame_index, a.object_id, digest(a.mask)) for a in self.anchors)
+        content = [
+            *("propagate", self.project_id, self.task_id, self.model_version),
+            *(self.size_hw, self.frame_refs, masks),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+    def wanted(self) -> WantedJob:
+        """The ledger row to ask for."""
+        return WantedJob(
+            job_id=self.job_id(),
+            kind="propagate",
+            project_id=self.project_id,
+            task_id=self.task_id,
+            model_version=self.model_version,
+            total=len(self.frame_refs),
+            size_hw=self.size_hw,
+            payload={"frame_refs": list(self.frame_refs)},
+            anchors=self.anchors,
+            deliver=self.deliver_prediction,
+        )

@@ -1,0 +1,94 @@
+"""What people and the server do with jobs: enqueue, cancel, retry, ask who works."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+
+from redis import Redis
+
+from backends.core.errors import NoWorker, RedisDown
+from backends.ledger import JobRow, Ledger, WorkerRow
+from backends.queues.connection import ensure_up
+from backends.queues.requests import PropagationRequest
+from backends.queues.tickets import IO, PROPAGATE, delivery_ticket, drop, push, queue_of, run_ticket
+
+log = logging.getLogger(__name__)
+
+
+def enqueue_propagation(ledger: Ledger, redis: Redis, request: PropagationRequest) -> JobRow:
+    """Want this propagation; the same wish twice is one job.
+
+    A finished job is returned as it is, a failed or cancelled one goes on from its finished frames. Raises
+    NoWorker or RedisDown before anything is stored, so that silence never looks like work.
+    """
+    ensure_up(redis)
+    _ensure_worker(ledger, PROPAGATE)
+    row = ledger.want_job(request.wanted())
+    if row.state in ("failed", "cancelled"):
+        row = ledger.requeue(row.id)
+    return _push_row(redis, row)
+
+
+def cancel(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
+    """Stop the job; finished frames are kept. A running one ends after the frame it works on.
+
+    Works with Redis down: the ticket is refused later. Raises BadInput for an unknown job.
+    """
+    row = ledger.request_cancel(job_id)
+    if row.state == "cancelled":
+        with suppress(RedisDown):
+            drop(redis, run_ticket(row))
+    if row.state == "cancelling" and row.worker not in _living(ledger):
+        row = ledger.rescue(job_id, row.generation)
+    return row
+
+
+def retry(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
+    """Queue a failed or cancelled job again from its finished frames, or deliver a done one's result again.
+
+    Raises NoWorker, RedisDown, BadInput.
+    """
+    ensure_up(redis)
+    row = ledger.job(job_id)
+    _ensure_worker(ledger, IO if row.state == "done" else queue_of(row.kind))
+    if row.state == "done" and row.delivery:
+        row = ledger.want_delivery(job_id)
+        _push_quietly(redis, row)
+        return row
+    return _push_row(redis, ledger.requeue(job_id))
+
+
+def workers_alive(ledger: Ledger, queue: str = PROPAGATE) -> list[WorkerRow]:
+    """The living workers that listen to this queue (those that still load their model included)."""
+    return [worker for worker in ledger.workers() if queue in worker.queues and worker.is_alive]
+
+
+def _push_row(redis: Redis, row: JobRow) -> JobRow:
+    if row.state == "queued" or (row.state == "done" and row.delivery == "pending"):
+        _push_quietly(redis, row)
+    return row
+
+
+def _push_quietly(redis: Redis, row: JobRow) -> None:
+    # The wish is in the ledger by now: a ticket that cannot be written is written by the next reconcile.
+    try:
+        push(redis, delivery_ticket(row) if row.state == "done" else run_ticket(row))
+    except RedisDown as error:
+        log.warning("job %s waits in the ledger for its ticket: %s", row.id, error)
+
+
+def _living(ledger: Ledger) -> set[str]:
+    return {worker.name for worker in ledger.workers() if worker.is_alive}
+
+
+def _ensure_worker(ledger: Ledger, queue: str) -> None:
+    if workers_alive(ledger, queue):
+        return
+    seen = [worker.seen_at for worker in ledger.workers() if queue in worker.queues]
+    last = f"; the last one was seen {time.time() - max(seen):.0f} s ago" if seen else ""
+    raise NoWorker(
+        f"no worker listens to the queue {queue!r}{last}; "
+        "`maskloop up` starts and restarts one, `maskloop worker` starts one by hand"
+    )
