@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import quote
 
 from backends.core.errors import SetupFault
 
@@ -28,6 +29,14 @@ class Settings:
     """``unix://…`` or ``redis://…``; empty: the socket that ``maskloop up`` made below ``data_dir``."""
     label_studio_url: str = "http://127.0.0.1:8080"
     """Origin of Label Studio as this process reaches it."""
+    label_studio_port: int = 8080
+    """TCP port of the Label Studio that ``maskloop up`` starts."""
+    label_studio_env: Path = Path(".venv-label-studio")
+    """The environment that holds Label Studio alone; ``make`` makes it."""
+    label_studio_public_url: str = ""
+    """Origin of Label Studio as people's browsers reach it, for the console's links; empty: the one above."""
+    allowed_hosts: str = ""
+    """Host names under which people open the console, comma-separated; loopback and ``host`` always work."""
     label_studio_token: str = field(default="", repr=False)
     """Legacy token or personal access token; which of the two is told by its shape."""
     media_root: Path = Path("build/demo/media")
@@ -42,6 +51,8 @@ class Settings:
     """How long an interactive Propagate may wait for frames; Label Studio gives up after 100 s."""
     draft_wait_s: float = 6.5
     """How long to wait for the draft that holds the triggering click (autosave lags 5 s)."""
+    max_waiting: int = 8
+    """Most ``/predict`` requests worked on or waiting at once; one more is refused at once with 503."""
     max_regions: int = 150
     """Most regions in one answer: the editor gets slow beyond it."""
     max_clip_frames: int = 50
@@ -71,10 +82,10 @@ class Settings:
 
     def redis_address(self) -> str:
         """The URL for ``redis.Redis.from_url``."""
-        return self.redis_url or f"unix://{self.redis_socket.resolve()}"
+        return self.redis_url or f"unix://{quote(str(self.redis_socket.resolve()))}"
 
     def shared_secret(self) -> str:
-        """The secret from the environment or from ``data_dir/secret``; raises SetupFault when neither is set."""
+        """The secret from the environment or ``data_dir/secret``; raises SetupFault when neither is set."""
         if self.secret:
             return self.secret
         path = self.data_dir / "secret"
@@ -101,6 +112,30 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         given.setdefault("media_root", data_dir / "media")
         given.setdefault("models_dir", data_dir / "models")
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def to_env(settings: Settings) -> dict[str, str]:
+    """The inverse of :func:`from_env`: ``MASKLOOP_*`` for a child process, paths made absolute."""
+    texts: dict[str, str] = {}
+    for item in fields(Settings):
+        value = getattr(settings, item.name)
+        text = str(value.resolve()) if isinstance(value, Path) else str(value)
+        if text:
+            texts[PREFIX + item.name.upper()] = text
+    return texts
+
+
+def named_in(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The fields that the environment sets; a default may be moved out of the way, these may not."""
+    env = os.environ if environ is None else environ
+    return frozenset(item.name for item in fields(Settings) if env.get(PREFIX + item.name.upper()))
+
+
+def inherited(names: Iterable[str] | None = None) -> dict[str, str]:
+    """This process's environment for a child, or of it only ``names`` where they are set."""
+    if names is None:
+        return dict(os.environ)
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _parse(name: str, kind: str, text: str) -> object:

@@ -1,0 +1,137 @@
+"""The console's door and buttons: session, CSRF, Host, and errors in words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.unit.test_server_access import AUTH, SECRET, House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def log_in(house: House) -> FlaskClient:
+    client = house.app.test_client()
+    assert client.get(f"/console/login?key={SECRET}").status_code == 303
+    return client
+
+
+def token(client: FlaskClient) -> str:
+    page = client.get("/console").text
+    found = re.search(r'name="csrf" content="([^"]+)"', page)
+    assert found, page
+    return found.group(1)
+
+
+def test_the_login_link_opens_a_session_and_drops_the_key_from_the_address(house: House) -> None:
+    client = house.app.test_client()
+    answer = client.get(f"/console/login?key={SECRET}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/console")
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/console" in cookie
+    assert SECRET not in cookie
+    assert client.get("/console").status_code == 200
+    assert SECRET not in client.get("/console").text
+
+
+def test_the_form_opens_a_session_too(house: House) -> None:
+    client = house.app.test_client()
+    assert client.post("/console/login", data={"key": f" {SECRET}\n"}).status_code == 303
+    assert client.get("/console/state").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "wrong", SECRET + "x", "ключ", "\ud800"], ids=range(5))
+def test_a_wrong_key_gets_a_form_and_no_session(house: House, key: str) -> None:
+    client = house.app.test_client()
+    answer = client.get("/console/login", query_string={"key": key.encode("utf-8", "replace").decode()})
+    assert answer.status_code == 401
+    assert "not the key" in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert client.get("/console/state").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/console/state", "/console/tasks"])
+def test_documents_want_a_session(house: House, path: str) -> None:
+    assert house.http.get(path).status_code == 401
+    assert log_in(house).get(path).status_code == 200
+
+
+def test_the_programs_secret_does_not_open_the_console(house: House) -> None:
+    """Otherwise a browser that remembers Basic credentials would send them along with a forged POST."""
+    assert house.http.post("/console/jobs/j/cancel", headers=AUTH).status_code == 401
+
+
+ACTIONS = ["/console/jobs/abc/cancel", "/console/tasks/7/propagate", "/console/notices/clear"]
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_every_action_wants_the_csrf_token(house: House, path: str) -> None:
+    client = log_in(house)
+    right = token(client)
+    assert client.post(path).status_code == 403
+    assert client.post(path, headers={"X-CSRF-Token": right[:-1]}).status_code == 403
+    assert client.post(path, headers={"X-CSRF-Token": token(log_in(house))}).status_code == 403
+    assert house.board.asked == []
+    assert client.get(path, headers={"X-CSRF-Token": right}).status_code in (401, 404, 405)
+    assert house.board.asked == []
+    assert client.post(path, headers={"X-CSRF-Token": right}).status_code == 200
+
+
+def test_actions_reach_the_board(house: House) -> None:
+    client = log_in(house)
+    headers = {"X-CSRF-Token": token(client)}
+    assert client.post("/console/tasks/7/propagate", headers=headers).json == {"message": "queued"}
+    assert client.post("/console/jobs/abc/cancel", headers=headers).json == {"message": "stopping"}
+    assert house.board.asked == [("propagate", 7), ("cancel", "abc")]
+
+
+def test_an_outage_is_told_in_words(house: House) -> None:
+    client = log_in(house)
+    answer = client.post("/console/jobs/abc/retry", headers={"X-CSRF-Token": token(client)})
+    assert answer.status_code == 503
+    assert "maskloop up" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9090", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:9090", 200),
+        ("masks.example.com", 200),
+        ("evil.example.com", 421),
+        ("127.0.0.1.evil.example.com", 421),
+        ("localhost@evil.example.com", 421),
+        ("0.0.0.0", 421),
+        ("[", 421),
+    ],
+)
+def test_only_known_host_names_reach_the_console(tmp_path: Path, host: str, status: int) -> None:
+    house = House(tmp_path, host="0.0.0.0", allowed_hosts="other.example.com, masks.example.com")
+    answer = house.http.get("/console/login", headers={"Host": host})
+    assert answer.status_code in ((400, 421) if status == 421 else (200,))
+
+
+def test_a_session_ends_when_the_secret_changes(tmp_path: Path) -> None:
+    old = log_in(House(tmp_path))
+    cookie = old.get_cookie("maskloop_console", path="/console")
+    assert cookie is not None
+    new = House(tmp_path, secret="another-secret-9876543210").app.test_client()
+    new.set_cookie("maskloop_console", cookie.value, path="/console")
+    assert new.get("/console/state").status_code == 401
+
+
+def test_the_page_asks_nothing_of_other_hosts(house: House) -> None:
+    client = log_in(house)
+    page = client.get("/console").text
+    for path in ("/console/static/console.css", "/console/static/console.js"):
+        assert path in page
+        text = client.get(path).text
+        assert "http://" not in text and "https://" not in text and "innerHTML" not in text
+    assert "<script>" not in page and "style=" not in page and "onclick" not in page
