@@ -61,11 +61,12 @@ def _spectrum(y: Tensor, method: Svb) -> tuple[Tensor, Tensor]:
 def rows_of(positions: Tensor) -> tuple[Tensor, Tensor]:
     """Soft object masks on template positions (..., N) -> foreground and background rows (bool).
 
-    An object smaller than a cell still owns the cells where it is largest.
+    Negative shares mean that nobody said: such rows are neither. An object smaller than a cell still owns the
+    cells where it is largest.
     """
     top = positions.amax(-1, keepdim=True)
     foreground = (positions >= torch.minimum(torch.full_like(top, 0.5), 0.9 * top)) & (top > 0)
-    return foreground, positions < 0.5
+    return foreground, (positions >= 0) & (positions < 0.5)
 
 
 def best(similarity: Tensor, rows: Tensor, count: int) -> Tensor:

@@ -64,7 +64,7 @@ class Template:
 
     rows: Tensor  # (B, N, C)
     isometric: Tensor  # (B, N, C)
-    masks: Tensor  # (B, K, N) share of each cell that the object covers
+    masks: Tensor  # (B, K, N) share of each cell that the object covers; -1 where nobody said
 
 
 class Network(nn.Module):
@@ -123,7 +123,7 @@ class Network(nn.Module):
             best(isometric[:, None], background, TOP),
             best(raw[:, None], foreground, 1),
             best(raw[:, None], background, 1),
-            (attention @ template.masks.transpose(1, 2)).transpose(1, 2)[..., None],
+            (attention @ template.masks.clamp_min(0).transpose(1, 2)).transpose(1, 2)[..., None],
             coarse[..., None],
         ]
         if self.config.local_radius:

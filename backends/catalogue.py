@@ -1,0 +1,36 @@
+"""The algorithms by name: one literal dict. Loading imports torch; looking does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.core.types import Segmenter
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What the rest of MaskLoop needs to know of one way of segmenting."""
+
+    load: Callable[[Path, str, int, str], Segmenter]
+    """(weights, torch device, threads or 0, version) -> a warm segmenter."""
+    metric: str
+    """The figure that versions are compared by."""
+    label_config: str
+    """The file in ``labelstudio_config`` that goes with it."""
+
+
+def _load_video_object(weights: Path, device: str, threads: int, version: str) -> Segmenter:
+    from backends.video_object.segmenter import load  # imports torch
+
+    return load(weights, device=device, threads=threads, version=version)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "video_object": Algorithm(
+        load=_load_video_object,
+        metric="j_and_f",
+        label_config="video_object.xml",
+    ),
+}

@@ -1,0 +1,76 @@
+"""Between a frame's own size and the network's: scale into the trained range, pad to multiples of 16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from backends.core.types import Image, Mask
+from backends.video_object.network import STRIDE
+
+SHORT_SIDE = (240, 480)
+LONG_SIDE = 1280
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How frames of one clip enter the network. Sizes are (rows, columns)."""
+
+    frame_hw: tuple[int, int]
+    scaled_hw: tuple[int, int]
+    padded_hw: tuple[int, int]
+
+    @staticmethod
+    def of(frame_hw: tuple[int, int], short_side: tuple[int, int] = SHORT_SIDE) -> Geometry:
+        """Short side between 240 and 480 px (fewer cells than channels would break isometry), long side <= 1280."""
+        short, long = min(frame_hw), max(frame_hw)
+        scale = min(max(short, short_side[0]), short_side[1]) / short
+        scale = min(scale, LONG_SIDE / long)
+        scaled = tuple(max(1, round(side * scale)) for side in frame_hw)
+        # at least 12 cells a side keeps very long strips above the number of channels
+        padded = tuple(max(12, -(-side // STRIDE)) * STRIDE for side in scaled)
+        return Geometry(frame_hw, (scaled[0], scaled[1]), (padded[0], padded[1]))
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells of the matching grid."""
+        return self.padded_hw[0] // STRIDE, self.padded_hw[1] // STRIDE
+
+    def image(self, frame: Image, device: torch.device) -> Tensor:
+        """(H, W, 3) uint8 -> (1, 3, h, w) in [0, 1], edges replicated into the padding."""
+        height, width = self.scaled_hw
+        if frame.shape[:2] != self.scaled_hw:
+            shrinking = height < frame.shape[0]
+            how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+            frame = cv2.resize(frame, (width, height), interpolation=how)
+        below, right = self.padded_hw[0] - height, self.padded_hw[1] - width
+        if below or right:
+            frame = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+        # a (H, W, 3) array seen as (1, 3, H, W) already is channels-last in memory
+        return tensor.permute(2, 0, 1)[None].float() / 255.0
+
+    def soft_mask(self, mask: Mask, device: torch.device) -> Tensor:
+        """(H, W) bool -> (4h, 4w) share of each stride-4 cell that the object covers."""
+        height, width = self.scaled_hw
+        soft: NDArray[np.float32] = mask.astype(np.float32)
+        if mask.shape != self.scaled_hw:
+            soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        tensor = torch.from_numpy(soft).to(device)
+        tensor = F.pad(tensor, (0, self.padded_hw[1] - width, 0, self.padded_hw[0] - height))
+        return F.avg_pool2d(tensor[None], 4)[0]
+
+    def labels(self, slots: Tensor) -> NDArray[np.uint8]:
+        """Slot logits (K+1, 4h, 4w) -> winning slot per pixel of the frame (H, W); logits are enlarged, not labels."""
+        full = F.interpolate(slots[None], size=self.padded_hw, mode="bilinear", align_corners=False)
+        full = full[..., : self.scaled_hw[0], : self.scaled_hw[1]]
+        if self.scaled_hw != self.frame_hw:
+            full = F.interpolate(full, size=self.frame_hw, mode="bilinear", align_corners=False)
+        winner: NDArray[np.uint8] = full[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return winner

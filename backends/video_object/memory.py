@@ -1,0 +1,107 @@
+"""What the network knows of one clip: the masks that are given, and the template they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from backends.core.errors import BadInput, BadMask
+from backends.core.types import Clip, Mask, MaskPrompt, Prompt
+from backends.video_object.geometry import Geometry
+from backends.video_object.network import Network, Template
+
+MAX_TEMPLATE_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class Given:
+    """The masks of a request by frame and object. Identity is the string; the slot is its place in ``objects``."""
+
+    objects: tuple[str, ...]
+    by_frame: dict[int, dict[int, MaskPrompt]]  # frame index -> object slot -> prompt
+
+    @staticmethod
+    def of(clip: Clip, prompts: Sequence[Prompt]) -> Given:
+        """Check and index. Raises BadInput for prompts of another kind, BadMask for size, range or emptiness."""
+        masks = [p for p in prompts if isinstance(p, MaskPrompt)]
+        if len(masks) < len(prompts):
+            raise BadInput("propagation starts from masks; turn points and boxes into a mask first")
+        if not masks:
+            raise BadInput("no mask to start from: paint one object on one frame")
+        for prompt in masks:
+            _check(prompt, clip)
+        objects = tuple(dict.fromkeys(p.object_id for p in masks))
+        if len(objects) > 255:
+            raise BadInput(f"{len(objects)} objects in one clip; at most 255")
+        for name in objects:
+            if not any(p.mask.any() for p in masks if p.object_id == name):
+                raise BadMask(f"object {name!r} has only empty masks; paint it on at least one frame")
+        by_frame: dict[int, dict[int, MaskPrompt]] = {}
+        for prompt in masks:
+            cell = by_frame.setdefault(prompt.frame_index, {})
+            slot = objects.index(prompt.object_id)
+            if slot not in cell or prompt.is_anchor:
+                cell[slot] = prompt
+        return Given(objects, by_frame)
+
+    @property
+    def first(self) -> int:
+        """The first frame with any given mask."""
+        return min(self.by_frame)
+
+    @property
+    def last(self) -> int:
+        """The last frame with any given mask."""
+        return max(self.by_frame)
+
+    def frames_of(self, slot: int) -> list[int]:
+        """Frames where this object is given, in order."""
+        return sorted(t for t, cell in self.by_frame.items() if slot in cell)
+
+    def anchors_on(self, frame: int) -> dict[str, Mask]:
+        """Masks that a person gave for this frame."""
+        cell = self.by_frame.get(frame, {})
+        return {p.object_id: p.mask for p in cell.values() if p.is_anchor}
+
+    def template_frames(self) -> list[int]:
+        """Up to four frames with anchors, spread over the clip; without anchors, any given frame."""
+        frames = sorted(t for t, cell in self.by_frame.items() if any(p.is_anchor for p in cell.values()))
+        frames = frames or sorted(self.by_frame)
+        if len(frames) <= MAX_TEMPLATE_FRAMES:
+            return frames
+        chosen = np.linspace(0, len(frames) - 1, MAX_TEMPLATE_FRAMES).round().astype(int)
+        return [frames[i] for i in chosen]
+
+
+def _check(prompt: MaskPrompt, clip: Clip) -> None:
+    where = f"mask of {prompt.object_id!r} on frame {prompt.frame_index}"
+    if prompt.frame_index >= len(clip):
+        raise BadMask(f"{where}: the clip has {len(clip)} frames")
+    if prompt.mask.shape != clip.size_hw:
+        came = f"{prompt.mask.shape[1]}x{prompt.mask.shape[0]}"
+        raise BadMask(f"{where} is {came}; the frames are {clip.size_hw[1]}x{clip.size_hw[0]}")
+
+
+def build_template(network: Network, clip: Clip, given: Given, geometry: Geometry, device: torch.device) -> Template:
+    """Encode the anchor frames once and make one template of all their cells."""
+    rows, masks = [], []
+    for frame in given.template_frames():
+        encoding = network.encode(geometry.image(clip.frames[frame], device))
+        rows.append(encoding.embedded)
+        masks.append(_cells(given.by_frame[frame], len(given.objects), geometry, device))
+    return network.template(torch.cat(rows, 1), torch.cat(masks, 2))
+
+
+def _cells(cell: dict[int, MaskPrompt], slots: int, geometry: Geometry, device: torch.device) -> Tensor:
+    """(1, K, N) share of each matching cell; -1 for objects that nobody marked on this frame."""
+    height, width = geometry.grid_hw
+    shares = torch.full((1, slots, height * width), -1.0, device=device)
+    for slot, prompt in cell.items():
+        soft = geometry.soft_mask(prompt.mask, device)
+        shares[0, slot] = F.avg_pool2d(soft[None], 4).flatten()
+    return shares

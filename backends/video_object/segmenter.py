@@ -1,0 +1,189 @@
+"""Masks on some frames -> masks on every frame: forward, backward, fused in between, streamed.
+
+An object that is given on several frames is carried from each of them; between two of its given frames the
+forward and the backward pass are mixed by distance. Frames are yielded as soon as both passes are through them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from backends.core.errors import SetupFault
+from backends.core.types import Clip, FrameMasks, Prompt
+from backends.video_object.geometry import SHORT_SIDE, Geometry
+from backends.video_object.memory import Given, build_template
+from backends.video_object.network import Encoding, Network, NetworkConfig, Template, aggregate
+
+SLOTS_AT_ONCE = 8  # objects decoded together; bounds memory, not results
+
+
+def load(weights: Path, *, device: str = "cpu", threads: int = 0, version: str = "") -> VideoObjectSegmenter:
+    """Read safetensors weights. Raises SetupFault when the file is missing, broken or of another algorithm."""
+    try:
+        with safe_open(weights, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise SetupFault(f"weights {weights} cannot be read: {error}") from error
+    if metadata.get("algorithm") != "video_object":
+        raise SetupFault(f"weights {weights} are of {metadata.get('algorithm')!r}, not of 'video_object'")
+    network = Network(NetworkConfig(**json.loads(metadata["network"])))
+    network.load_state_dict(state)
+    if threads:
+        torch.set_num_threads(threads)
+    return VideoObjectSegmenter(network, version or weights.stem, device)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One frame of one pass."""
+
+    frame: int
+    probabilities: Tensor  # (K, 4h, 4w)
+    live: tuple[bool, ...]  # per object slot: carried or given in this pass
+
+
+class VideoObjectSegmenter:
+    """Weights only; everything of one clip lives in the generator that ``segment`` returns."""
+
+    def __init__(self, network: Network, version: str, device: str = "cpu", short_side: tuple[int, int] = SHORT_SIDE):
+        self.version = version
+        self.device = torch.device(device)
+        self.short_side = short_side
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+
+    def segment(self, clip: Clip, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        """Yield every frame once. Prompts are MaskPrompts; the request is checked before the first frame."""
+        given = Given.of(clip, prompts)
+        return _ClipRun(self.network, clip, given, Geometry.of(clip.size_hw, self.short_side), self.device).frames()
+
+
+class _ClipRun:
+    """The state of one clip: template, the backward pass that waits to be fused."""
+
+    def __init__(self, network: Network, clip: Clip, given: Given, geometry: Geometry, device: torch.device):
+        self.network, self.clip, self.given = network, clip, given
+        self.geometry, self.device = geometry, device
+
+    def frames(self) -> Iterator[FrameMasks]:
+        given, last = self.given, len(self.clip) - 1
+        template = self._template()
+        waiting: dict[int, NDArray[np.uint8]] = {}
+        for seen in self._walk(template, range(given.last, -1, -1)):
+            if seen.frame < given.first:
+                yield self._answer(seen.frame, seen.probabilities, seen.live)
+            else:  # bytes are enough to be mixed later: 26 kB per object and 480p frame
+                waiting[seen.frame] = (seen.probabilities * 255).round().to(torch.uint8).cpu().numpy()
+        for seen in self._walk(template, range(given.first, last + 1)):
+            probabilities, live = self._fuse(seen, waiting.pop(seen.frame, None))
+            yield self._answer(seen.frame, probabilities, live)
+
+    @torch.inference_mode()
+    def _template(self) -> Template:
+        return build_template(self.network, self.clip, self.given, self.geometry, self.device)
+
+    def _walk(self, template: Template, order: range) -> Iterator[_Seen]:
+        """One pass over ``order``; objects join at their first given frame and restart at each further one."""
+        given = self.given
+        if order.step < 0 and not self._backward_matters():
+            return
+        live = [False] * len(given.objects)
+        before: Encoding | None = None
+        previous = torch.zeros((len(live), *(4 * s for s in self.geometry.grid_hw)), device=self.device)
+        for frame in order:
+            before, previous = self._step(template, frame, before, previous, live)
+            yield _Seen(frame, previous, tuple(live))
+
+    def _backward_matters(self) -> bool:
+        """Not when every object is given on the first given frame alone and that is frame 0."""
+        return self.given.last > 0
+
+    @torch.inference_mode()
+    def _step(
+        self, template: Template, frame: int, before: Encoding | None, previous: Tensor, live: list[bool]
+    ) -> tuple[Encoding, Tensor]:
+        now = self.network.encode(self.geometry.image(self.clip.frames[frame], self.device))
+        fixed = self.given.by_frame.get(frame, {})
+        if before is not None and any(live) and len(fixed) < len(live):
+            current = self._decode(now, template, before, previous, live)
+        else:
+            current = torch.zeros_like(previous)
+        for slot, prompt in fixed.items():
+            live[slot] = True
+            mask = self.geometry.soft_mask(prompt.mask, self.device)
+            current = current * (1 - mask)
+            current[slot] = mask
+        return now, current
+
+    def _decode(
+        self, now: Encoding, template: Template, before: Encoding, previous: Tensor, live: list[bool]
+    ) -> Tensor:
+        """Probabilities (K, 4h, 4w); objects that are not live stay at 0."""
+        slots = [k for k, on in enumerate(live) if on]
+        logits = []
+        for start in range(0, len(slots), SLOTS_AT_ONCE):
+            chosen = slots[start : start + SLOTS_AT_ONCE]
+            part = Template(template.rows, template.isometric, template.masks[:, chosen])
+            logits.append(self.network.decode(now, part, before, previous[None, chosen]))
+        probabilities = aggregate(torch.cat(logits, 1)).softmax(1)[0, 1:]
+        out = torch.zeros_like(previous)
+        out[slots] = probabilities.to(out.dtype)
+        return out
+
+    def _fuse(self, seen: _Seen, backward: NDArray[np.uint8] | None) -> tuple[Tensor, tuple[bool, ...]]:
+        """Mix both passes per object by the distance to the given frames on either side."""
+        if backward is None:
+            return seen.probabilities, seen.live
+        later = torch.from_numpy(backward).to(self.device).float() / 255
+        mixed, live = seen.probabilities.clone(), list(seen.live)
+        for slot in range(len(live)):
+            frames = self.given.frames_of(slot)
+            behind = [t for t in frames if t <= seen.frame]
+            ahead = [t for t in frames if t >= seen.frame]
+            if not ahead:
+                continue
+            if not behind:
+                mixed[slot], live[slot] = later[slot], True
+                continue
+            gap = ahead[0] - behind[-1]
+            share = (seen.frame - behind[-1]) / gap if gap else 0.0
+            mixed[slot] = (1 - share) * seen.probabilities[slot] + share * later[slot]
+        return mixed, tuple(live)
+
+    @torch.inference_mode()
+    def _answer(self, frame: int, probabilities: Tensor, live: tuple[bool, ...]) -> FrameMasks:
+        anchors = self.given.anchors_on(frame)
+        labels = self.geometry.labels(_slot_logits(probabilities))
+        masks, confidence = {}, {}
+        for slot, name in enumerate(self.given.objects):
+            if name in anchors:
+                masks[name], confidence[name] = anchors[name], 1.0
+            elif live[slot]:
+                mask = labels == slot + 1
+                for anchored in anchors.values():
+                    mask &= ~anchored
+                masks[name], confidence[name] = mask, _certainty(probabilities[slot])
+        return FrameMasks(frame, masks, confidence, frozenset(anchors))
+
+
+def _slot_logits(probabilities: Tensor) -> Tensor:
+    """(K, ...) -> (K+1, ...) logits relative to the background, the inverse of the aggregation's softmax."""
+    clipped = probabilities.clamp(1e-5, 1 - 1e-5)
+    background = (1 - clipped.sum(0, keepdim=True)).clamp_min(1e-5)
+    return torch.cat((torch.zeros_like(background), clipped.log() - background.log()))
+
+
+def _certainty(probability: Tensor) -> float:
+    """Mean probability inside the mask; for an empty mask, how sure it is that nothing is there."""
+    inside = probability > 0.5
+    value = probability[inside].mean() if bool(inside.any()) else 1 - probability.max()
+    return float(value)
