@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from backends.ledger import Ledger
 from backends.settings import Settings
+from pipelines import label_studio_process
+from pipelines.installation import Login
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"
@@ -89,7 +93,19 @@ def test_service_says_when_it_is_well(name: str) -> None:
     assert test[0] in {"CMD", "CMD-SHELL"} and len(test) > 1
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - OURS)
+def test_a_worker_is_well_when_it_stands_in_the_ledger(tmp_path: Path) -> None:
+    def status() -> int:
+        program = SERVICES["worker"]["healthcheck"]["test"][3]
+        env = {**os.environ, "MASKLOOP_DATA_DIR": str(tmp_path)}
+        return subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, timeout=120).returncode
+
+    ledger = Ledger(Settings(data_dir=tmp_path).ledger_path)
+    assert status() == 1
+    ledger.register_worker("this very process", ("propagate",))
+    assert status() == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - OURS))
 def test_foreign_images_have_an_exact_version(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+(-\w+)?", SERVICES[name]["image"])
 
@@ -144,6 +160,16 @@ def test_label_studio_knows_its_environment_names() -> None:
     assert not unknown
 
 
+def test_label_studio_is_set_as_on_one_machine() -> None:
+    ours = label_studio_process.environment(Settings(), Login("a@example.com", "", ""), ROOT)
+    of_the_image = {"LABEL_STUDIO_BASE_DATA_DIR"}  # the image has its own data folder
+    wanted = {name: value for name, value in ours.items() if name.startswith("LABEL_STUDIO_")}
+    given = SERVICES["label-studio"]["environment"]
+    assert set(given) == set(wanted) - of_the_image
+    switches = {name: value for name, value in given.items() if value in ("true", "false", "")}
+    assert switches and switches == {name: wanted[name] for name in switches}
+
+
 def test_env_example_names_each_variable_and_holds_no_secret() -> None:
     lines = [line for line in (ROOT / ".env.example").read_text().splitlines() if line and line[0] != "#"]
     example = dict(line.split("=", 1) for line in lines)
@@ -191,7 +217,7 @@ def test_base_image_has_an_exact_version() -> None:
     assert re.fullmatch(r"PYTHON_IMAGE=python:3\.1[12]\.\d+-slim-\w+", default)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_our_commands_exist(name: str) -> None:
     module = SERVICES[name]["command"][-1]
     assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file(), module

@@ -74,7 +74,9 @@ def test_off_is_raw_matching():
 
 
 def test_small_objects_own_their_largest_cell_and_unknown_rows_are_neither():
-    foreground, background = rows_of(torch.tensor([[0.0, 0.1, 0.05, -1.0], [0.9, 0.6, 0.2, -1.0], [0.0, 0.0, 0.0, 0.0]]))
+    foreground, background = rows_of(
+        torch.tensor([[0.0, 0.1, 0.05, -1.0], [0.9, 0.6, 0.2, -1.0], [0.0, 0.0, 0.0, 0.0]])
+    )
     assert foreground.tolist() == [
         [False, True, False, False],
         [True, True, False, False],
@@ -85,7 +87,9 @@ def test_small_objects_own_their_largest_cell_and_unknown_rows_are_neither():
 
 def test_best_pads_when_there_are_fewer_rows_than_asked():
     similarity = torch.tensor([[[[0.1, 0.9]]]])
-    assert best(similarity, torch.tensor([[[[True, False]]]]), 4).flatten().tolist() == pytest.approx([0.1, -1, -1, -1])
+    assert best(similarity, torch.tensor([[[[True, False]]]]), 4).flatten().tolist() == pytest.approx(
+        [0.1, -1, -1, -1]
+    )
 
 
 def test_identical_frames_correlate_best_at_no_shift_and_a_moved_frame_at_its_shift():

@@ -9,7 +9,7 @@ from backends.core.types import Clip, MaskPrompt, PointPrompt
 from backends.video_object.geometry import Geometry
 from backends.video_object.network import Network, NetworkConfig, aggregate
 from backends.video_object.segmenter import VideoObjectSegmenter, _slot_logits, load
-from backends.video_object.training import save_weights
+from backends.video_object.weights_file import save_weights
 
 SIZE = (120, 160)
 
