@@ -54,6 +54,10 @@ class Connection:
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"
 
+    def authorization(self) -> dict[str, str]:
+        """The header that proves who asks; for this connection's origin and no other."""
+        return self._token.header(self._refresh)
+
     def get(self, path: str, params: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> Any:
         """GET, repeated with growing pauses on 429, 5xx and lost connections."""
         pause = 0.25
