@@ -8,28 +8,31 @@ Label Studio.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from math import pi, sin
 from pathlib import Path
 
 import cv2
 import numpy as np
+import skimage
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from backends.core.errors import SetupFault
 from backends.core.types import Image
+from pipelines.atomic import write_bytes
+from pipelines.palette import write_index_png
 
 N_FRAMES = 40
 SIZE_HW = (480, 854)
 OBJECTS = ("object 1", "object 2")  # index 1 and 2 of the ground truth
 CLIP_ID = "sample"
+FRAME_NAMES = tuple(f"{index:05d}.jpg" for index in range(N_FRAMES))
 
 _SUPERSAMPLE = 2  # drawn at twice the size and averaged: smooth edges, half-covered pixels known exactly
 _JPEG_QUALITY = 92
-_PALETTE = (0, 0, 0, 128, 0, 0, 0, 128, 0)  # DAVIS's colours of 0, 1, 2
 
 # Outlines in (x, y) pixels of the photographs.
 _CUP = (
@@ -74,15 +77,15 @@ def write_sample_clip(frames_dir: Path, truth_dir: Path) -> tuple[Path, ...]:
     """
     frames_dir.mkdir(parents=True, exist_ok=True)
     truth_dir.mkdir(parents=True, exist_ok=True)
-    frames = tuple(frames_dir / f"{index:05d}.jpg" for index in range(N_FRAMES))
-    truths = tuple(truth_dir / f"{index:05d}.png" for index in range(N_FRAMES))
+    frames = tuple(frames_dir / name for name in FRAME_NAMES)
+    truths = tuple(truth_dir / f"{Path(name).stem}.png" for name in FRAME_NAMES)
     if all(path.is_file() for path in frames + truths):
         return frames
     for frame, truth, (image, index_mask) in zip(frames, truths, draw(), strict=True):
-        picture = Pillow.fromarray(index_mask, mode="P")
-        picture.putpalette(_PALETTE)
-        _save(picture, truth, format="PNG", optimize=True)
-        _save(Pillow.fromarray(image), frame, format="JPEG", quality=_JPEG_QUALITY)
+        write_index_png(truth, index_mask)
+        jpeg = BytesIO()
+        Pillow.fromarray(image).save(jpeg, format="JPEG", quality=_JPEG_QUALITY)
+        write_bytes(frame, jpeg.getvalue())
     return frames
 
 
@@ -97,7 +100,7 @@ def draw() -> Iterator[tuple[Image, NDArray[np.uint8]]]:
         front = _placed(astronaut, _astronaut_pose(time))
         image = _placed_background(background, time)
         for layer in (behind, front):
-            image = image * (1 - layer[..., 3:]) + layer[..., :3]
+            image = np.asarray(image * (1 - layer[..., 3:]) + layer[..., :3], np.float32)
         visible = (behind[..., 3] * (1 - front[..., 3]), front[..., 3])
         yield _halved(image).round().clip(0, 255).astype(np.uint8), _index_mask(visible)
 
@@ -138,13 +141,12 @@ def _placed_background(photograph: NDArray[np.float32], time: float) -> NDArray[
 
 def _placed(cut: _CutOut, pose: _Pose) -> NDArray[np.float32]:
     matrix = cv2.getRotationMatrix2D(cut.centre_xy, pose.angle_deg, pose.scale * _SUPERSAMPLE)
-    matrix[:, 2] += np.array([pose.x_px, pose.y_px]) * _SUPERSAMPLE - np.array(cut.centre_xy)
-    return _warped(cut.rgba, matrix.astype(np.float32), cv2.INTER_LINEAR)
+    shift = np.array([pose.x_px, pose.y_px]) * _SUPERSAMPLE - np.array(cut.centre_xy)
+    moved = np.column_stack([matrix[:, :2], matrix[:, 2] + shift])
+    return _warped(cut.rgba, moved.astype(np.float32), cv2.INTER_LINEAR)
 
 
-def _warped(
-    picture: NDArray[np.float32], matrix: NDArray[np.float32], how: int
-) -> NDArray[np.float32]:
+def _warped(picture: NDArray[np.float32], matrix: NDArray[np.float32], how: int) -> NDArray[np.float32]:
     height, width = SIZE_HW
     size_wh = (width * _SUPERSAMPLE, height * _SUPERSAMPLE)
     return np.asarray(cv2.warpAffine(picture, matrix, size_wh, flags=how), np.float32)
@@ -161,8 +163,8 @@ def _cut_out(photograph: str, outline: tuple[tuple[int, int], ...]) -> _CutOut:
     picture = _photograph(photograph)
     alpha = np.zeros(picture.shape[:2], np.uint8)
     # Four bits of sub-pixel precision; the slight blur hides the corners of the outline.
-    points = (np.array([outline]) * 16).astype(np.int32)
-    cv2.fillPoly(alpha, points, 255, lineType=cv2.LINE_AA, shift=4)
+    points = (np.array(outline) * 16).astype(np.int32)
+    cv2.fillPoly(alpha, [points], (255,), lineType=cv2.LINE_AA, shift=4)
     soft = cv2.GaussianBlur(alpha, (0, 0), 1.2).astype(np.float32) / 255
     rgba = np.dstack([picture.astype(np.float32) * soft[..., None], soft])
     x, y = np.array(outline).mean(axis=0)
@@ -170,20 +172,11 @@ def _cut_out(photograph: str, outline: tuple[tuple[int, int], ...]) -> _CutOut:
 
 
 def _photograph(name: str) -> Image:
-    import skimage
-
     path = Path(skimage.__file__).parent / "data" / name
     if not path.is_file():
         raise SetupFault(
-            f"scikit-image {skimage.__version__} does not ship {name}, which the sample clip is drawn from; "
+            f"this scikit-image does not ship {name}, which the sample clip is drawn from; "
             "install the pinned version: pip install -c constraints.txt scikit-image"
         )
     with Pillow.open(path, formats=["PNG", "JPEG"]) as picture:
         return np.asarray(picture.convert("RGB"))
-
-
-def _save(picture: Pillow.Image, path: Path, **options: object) -> None:
-    """Write beside the target and rename, so that a file that exists is whole."""
-    part = path.with_name(path.name + ".part")
-    picture.save(part, **options)
-    os.replace(part, path)
