@@ -1,0 +1,184 @@
+"""What each command does: parsed arguments to one plain function, its result to the screen.
+
+Imports stand inside the functions, so that ``maskloop --help`` waits for neither torch nor Redis.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.core.errors import BadInput
+from backends.settings import Settings, from_env, named_in
+
+if TYPE_CHECKING:
+    from backends.core.types import Segmenter
+    from backends.ledger import JobRow, Ledger
+
+
+def up(args: Namespace) -> int:
+    """``maskloop up``"""
+    from pipelines.up import main
+
+    return main(clip=args.clip)
+
+
+def doctor(args: Namespace) -> int:
+    """``maskloop doctor``"""
+    from pipelines.doctor import run
+
+    return int(run(_settings()))
+
+
+def worker(args: Namespace) -> int:
+    """``maskloop worker``"""
+    from pipelines.worker import main
+
+    return int(main([]))
+
+
+def ingest(args: Namespace) -> int:
+    """``maskloop ingest``"""
+    from pipelines.atomic import write_json
+    from pipelines.ingest import ingest as run
+    from pipelines.progress import bar
+
+    clips = run(args.source, _settings(), progress=bar)
+    for note in clips[0].notes:
+        print(f"note: {args.source}: {note}", file=sys.stderr)
+    for clip in clips:
+        height, width = clip.size_hw
+        print(f"{clip.clip_id}: {clip.n_frames} frames of {width}x{height} in {clip.folder}")
+    if args.tasks:
+        write_json(args.tasks, [{"data": clip.task_data} for clip in clips])
+        print(f"{len(clips)} tasks in {args.tasks}: import this file into the project in Label Studio")
+    return 0
+
+
+def propagate(args: Namespace) -> int:
+    """``maskloop propagate``"""
+    from pipelines.progress import bar
+    from pipelines.propagate_files import propagate_files
+
+    settings = _settings()
+    report = propagate_files(
+        _segmenter("video_object", args, settings),
+        args.frames,
+        args.masks,
+        args.out,
+        progress=bar,
+        max_pixels=settings.max_image_pixels,
+    )
+    for note in report["notes"]:
+        print(f"note: {args.frames}: {note}", file=sys.stderr)
+    print(
+        f"{len(report['frames'])} masks in {args.out}, {report['ms_per_frame']:.0f} ms per frame, "
+        f"by {report['version']}"
+    )
+    return 0
+
+
+def train(args: Namespace) -> int:
+    """``maskloop train``"""
+    from pipelines.train import train as run
+
+    weights = run(
+        args.algorithm,
+        data=args.data,
+        out=args.out,
+        config=args.config,
+        overrides=args.overrides,
+        trunk=args.trunk,
+        start_from=args.start_from,
+        device=args.device or _settings().device,
+        fresh=args.fresh,
+    )
+    print(f"weights: {weights}")
+    return 0
+
+
+def evaluate(args: Namespace) -> int:
+    """``maskloop evaluate``"""
+    from pipelines.atomic import write_json
+    from pipelines.evaluate import evaluate_video_object, table
+    from pipelines.progress import bar
+
+    wanted = [name for name in (args.sequences or "").split(",") if name]
+    report = evaluate_video_object(
+        _segmenter(args.algorithm, args, _settings()), args.data, wanted or None, progress=bar
+    )
+    print(table(report))
+    if args.json:
+        write_json(args.json, report)
+    return 0
+
+
+def jobs(args: Namespace) -> int:
+    """``maskloop jobs``"""
+    from backends.ledger import Ledger
+    from backends.queues import cancel, connect, retry
+
+    settings = _settings()
+    if not settings.ledger_path.is_file() and args.action == "list":
+        print(f"no jobs: {settings.ledger_path} is not there yet (MASKLOOP_DATA_DIR says where to look)")
+        return 0
+    ledger = Ledger(settings.ledger_path)
+    try:
+        if args.action == "list":
+            _print_jobs(ledger.jobs(limit=max(1, args.limit)))
+            return 0
+        act = cancel if args.action == "cancel" else retry
+        _print_jobs([act(ledger, connect(settings), _job_id(ledger, args.job))])
+        return 0
+    finally:
+        ledger.close()
+
+
+def _settings() -> Settings:
+    from pipelines.installation import effective
+
+    return effective(from_env(), named_in())
+
+
+def _segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segmenter:
+    from backends.catalogue import ALGORITHMS
+    from backends.registry import Registry, Served, version_of
+
+    if algorithm not in ALGORITHMS:
+        raise BadInput(f"unknown algorithm {algorithm!r}; known: {', '.join(sorted(ALGORITHMS))}")
+    weights: Path | None = args.weights
+    if weights is not None and not weights.is_file():
+        raise BadInput(f"--weights {weights}: no such file")
+    if weights is None:
+        served = Registry(settings.models_dir).served(algorithm)
+    else:
+        served = Served(version_of(algorithm, weights), weights)
+    device = args.device or settings.device
+    return ALGORITHMS[algorithm].load(served.weights, device, settings.threads, served.version)
+
+
+def _job_id(ledger: Ledger, start: str | None) -> str:
+    if not start:
+        raise BadInput("which job? Give its id, or the beginning of it, as `maskloop jobs` prints it")
+    found = [row.id for row in ledger.jobs(limit=100_000) if row.id.startswith(start)]
+    if len(found) != 1:
+        raise BadInput(
+            f"{len(found) or 'no'} jobs begin with {start!r}; give an id as `maskloop jobs` prints it"
+        )
+    return found[0]
+
+
+def _print_jobs(rows: list[JobRow]) -> None:
+    if not rows:
+        print("no jobs")
+        return
+    print(f"{'job':<12}  {'state':<10}  {'frames':>9}  {'task':>6}  {'wanted':<16}  error")
+    for row in rows:
+        wanted = datetime.fromtimestamp(row.wanted_at).strftime("%Y-%m-%d %H:%M")
+        done = f"{row.done}/{row.total}"
+        error = " ".join((row.error or row.delivery_error).split())
+        line = f"{row.id[:12]:<12}  {row.state:<10}  {done:>9}  {row.task_id:>6}  {wanted:<16}  {error}"
+        print(line.rstrip())
