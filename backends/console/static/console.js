@@ -70,6 +70,7 @@ function jobRow(job) {
   bar.value = job.done;
   bar.setAttribute("aria-label", "frames done");
   progress.append(bar, el("span", "sub", job.done + " of " + job.total + " frames"));
+  if (job.note) progress.lastChild.textContent += ", " + job.note;
   if (job.error) progress.append(el("span", "why", job.error));
   const actions = el("td", "actions");
   if (job.can_cancel) actions.append(actionButton("Cancel", "/jobs/" + job.id + "/cancel"));

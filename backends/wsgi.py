@@ -1,0 +1,109 @@
+"""Puts the server together from the settings and runs it: ``python -m backends.wsgi``.
+
+Nothing is opened at import. The process holds no model and never imports torch: the worker does the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import partial
+
+import waitress
+from flask import Flask
+from redis import Redis
+
+from backends import queues, settings
+from backends.anchors import Anchors, FrameFiles
+from backends.board import ConsoleBoard, LabelStudio, Queue
+from backends.catalogue import ALGORITHMS
+from backends.click_memory import ClickMemory
+from backends.core.errors import MaskLoopError
+from backends.gate import Counters, Gate
+from backends.interactive import Gestures
+from backends.labelstudio.client import LabelStudioClient
+from backends.labelstudio.media import FrameLocator
+from backends.ledger import Ledger
+from backends.notices import Notices
+from backends.predict import Answers
+from backends.registry import Registry
+from backends.server import MAX_BODY_BYTES, Parts, create_app
+from backends.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SERVED_ALGORITHM = "video_object"
+SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /predict waits
+
+
+def build(settings: Settings) -> Flask:
+    """The application with its real collaborators. Raises SetupFault; Redis and Label Studio may be down."""
+    client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token, get_attempts=1)
+    files = FrameLocator(
+        settings.media_root,
+        settings.label_studio_url,
+        settings.label_studio_token,
+        settings.data_dir / "cache" / "frames",
+        max_pixels=settings.max_image_pixels,
+        timeout_s=10.0,
+    )
+    return assemble(settings, Ledger(settings.ledger_path), queues.connect(settings), client, files)
+
+
+def assemble(
+    settings: Settings, ledger: Ledger, redis: Redis, client: LabelStudio, files: FrameFiles
+) -> Flask:
+    """The application from given collaborators."""
+    notices = Notices(settings.ledger_path)
+    registry = Registry(settings.models_dir)
+
+    def served() -> str:
+        return registry.served(SERVED_ALGORITHM).version
+
+    def versions() -> list[str]:
+        return [registry.served(name).version for name in ALGORITHMS]
+
+    enqueue = partial(queues.enqueue_propagation, ledger, redis)
+    anchors = Anchors(ledger, notices, files, served, settings.max_image_pixels)
+    gestures = Gestures(
+        settings, ledger, notices, anchors, files, ClickMemory(), enqueue, fetch_drafts=client.drafts
+    )
+    queue = Queue(
+        enqueue,
+        partial(queues.cancel, ledger, redis),
+        partial(queues.retry, ledger, redis),
+        partial(queues.workers_alive, ledger),
+        partial(queues.ensure_up, redis),
+    )
+    public_url = settings.label_studio_public_url or settings.label_studio_url
+    board = ConsoleBoard(ledger, queue, notices, anchors, client, served, public_url)
+    answers = Answers(gestures, anchors, ledger, notices, enqueue, settings.predict_budget_s)
+    gate, counters = Gate(settings.max_waiting), Counters()
+    return create_app(Parts(settings, answers, board, board, notices, served, versions, gate, counters))
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit status."""
+    config = settings.from_env()
+    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        app = build(config)
+        server = waitress.create_server(
+            app,
+            host=config.host,
+            port=config.port,
+            threads=config.max_waiting + SPARE_THREADS,
+            max_request_body_size=MAX_BODY_BYTES + 1024,
+            ident="maskloop",
+            clear_untrusted_proxy_headers=True,
+        )
+    except (MaskLoopError, OSError) as error:
+        log.error("the backend cannot start: %s", error)
+        return 4
+    log.info("answering on http://%s:%d", config.host, config.port)
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
