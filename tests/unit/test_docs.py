@@ -68,7 +68,8 @@ def test_command_is_described_with_its_options_and_an_example(name: str) -> None
 def test_page_names_no_command_or_option_that_is_not_there() -> None:
     named = {title.removeprefix("maskloop ") for title in sections(CLI_PAGE) if title.startswith("maskloop ")}
     assert named == set(commands())
-    known = {"--help"} | {option for parser in commands().values() for option in options(parser)}
+    parsers = [cli.build_parser(), *commands().values()]
+    known = {"--help"} | {option for parser in parsers for option in options(parser)}
     assert set(re.findall(r"`(--[a-z-]+)", CLI_PAGE)) <= known
 
 
