@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import label_studio as label_studio_server
+from tests.label_studio import LabelStudioServer
 from tests.redis_server import RedisServer
 
 
@@ -22,3 +25,20 @@ def redis_server() -> Iterator[RedisServer]:
     yield server
     server.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def label_studio() -> Iterator[LabelStudioServer]:
+    """A real Label Studio for the whole session; each test makes its own project.
+
+    Skips with the reason where Label Studio is not installed; in CI (``CI`` set) that is a failure.
+    """
+    if reason := label_studio_server.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        print(reason)
+        pytest.skip(reason)
+    server = label_studio_server.start_session_server()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder, ignore_errors=True)
