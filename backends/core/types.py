@@ -170,6 +170,9 @@ class Trainer(Protocol):
 class PredictionSink(Protocol):
     """Where finished frames go: Label Studio in production, a list in a test."""
 
-    def put(
-        self, task_id: int, frames: Sequence[FrameMasks], model_version: str
-    ) -> None: ...
+    def put(self, task_id: int, frames: Sequence[FrameMasks], model_version: str) -> Sequence[str]:
+        """Store all frames of a task; doing it again replaces. Returns what had to be left out, in words.
+
+        Raises BadInput when nothing can be stored and Unavailable when trying later can help.
+        """
+        ...

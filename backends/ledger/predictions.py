@@ -18,14 +18,14 @@ PredictionState = Literal["planned", "sent", "confirmed"]
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """What we know of one prediction; ``in_doubt``: an answer was lost, a late twin may still appear."""
+    """What we know of one prediction. ``doubted_at``: when an answer was lost (0: never); a twin may follow."""
 
     task_id: int
     model_version: str
     state: PredictionState
     digest: str  # of the result that was to be sent
     prediction_id: int | None
-    in_doubt: bool
+    doubted_at: float
     owner: str
     owned_until: float
     updated_at: float
@@ -58,16 +58,16 @@ class Predictions(Store):
             ).rowcount
         return self.prediction(task_id, model_version) if changed else None
 
-    def mark_sent(self, task_id: int, model_version: str, *, in_doubt: bool) -> None:
-        """A create was sent; ``in_doubt`` when its answer was lost."""
-        self._set(task_id, model_version, "state = 'sent', in_doubt = ?", (in_doubt,))
+    def doubt_prediction(self, task_id: int, model_version: str) -> None:
+        """A create was sent and its answer was lost: it may still take effect."""
+        self._set(task_id, model_version, "state = 'sent', doubted_at = ?", (time.time(),))
 
     def confirm_prediction(self, task_id: int, model_version: str, prediction_id: int) -> None:
         """Label Studio holds exactly this one; the claim ends."""
         self._set(
             task_id,
             model_version,
-            "state = 'confirmed', in_doubt = 0, prediction_id = ?, owner = ''",
+            "state = 'confirmed', doubted_at = 0, prediction_id = ?, owner = ''",
             (prediction_id,),
         )
 
@@ -89,6 +89,4 @@ class Predictions(Store):
 
 
 def _row(row: sqlite3.Row) -> PredictionRow:
-    values = dict(row)
-    values["in_doubt"] = bool(values["in_doubt"])
-    return PredictionRow(**values)
+    return PredictionRow(**dict(row))

@@ -51,6 +51,13 @@ class Runs(Store):
             db.execute("UPDATE jobs SET strikes = MAX(0, strikes - 1) WHERE id = ?", (job_id,))
             return leave_running(db, job_id)
 
+    def stamp(self, job_id: str, generation: int) -> State:
+        """It moves on, though no new frame is finished. Returns the state, as ``put_frame`` does."""
+        with self._write() as db:
+            row = guard(db, job_id, generation)
+            db.execute("UPDATE jobs SET stamped_at = ? WHERE id = ?", (time.time(), job_id))
+            return row.state
+
     def is_cancel_requested(self, job_id: str) -> bool:
         """True when a person pressed Cancel while it runs."""
         return bool(self._read("SELECT 1 FROM jobs WHERE id = ? AND state = 'cancelling'", (job_id,)))

@@ -40,7 +40,7 @@ CREATE TABLE cells (
   PRIMARY KEY (job_id, frame_index, object_id)) WITHOUT ROWID;
 CREATE TABLE predictions (
   task_id INTEGER NOT NULL, model_version TEXT NOT NULL, state TEXT NOT NULL, digest TEXT NOT NULL,
-  prediction_id INTEGER, in_doubt INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
+  prediction_id INTEGER, doubted_at REAL NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
   owned_until REAL NOT NULL DEFAULT 0, updated_at REAL NOT NULL, PRIMARY KEY (task_id, model_version));
 CREATE TABLE machine_masks (
   task_id INTEGER NOT NULL, region_id TEXT NOT NULL, digest TEXT NOT NULL, seen_at REAL NOT NULL,

@@ -1,0 +1,187 @@
+"""The functions that tickets name. Each reads its job from the ledger, calls one function, writes how it ended.
+
+Nothing here raises for a job that went wrong: the ledger holds the sentence for people, the log the traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from backends.core.errors import BadInput, Cancelled, MaskLoopError, Superseded, TokenRefused, Unavailable
+from backends.core.types import FrameMasks, Frames, Image
+from backends.ledger import JobRow, State
+from pipelines.collaborators import Collaborators
+from pipelines.propagate import Earlier, anchor_digests
+from pipelines.propagate import propagate as carry
+from pipelines.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+_CHECK_S = 0.25
+_LONGEST_PAUSE_S = 300.0
+
+
+def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
+    """The dotted names a ticket may hold, bound to what they work with. Anything else is refused."""
+    return {
+        "pipelines.jobs.propagate": partial(propagate, work),
+        "pipelines.jobs.deliver": partial(deliver, work),
+    }
+
+
+def propagate(work: Collaborators, job_id: str, generation: int) -> None:
+    """Carry a job's anchors over its clip; frame by frame into the ledger. A stale ticket does nothing."""
+    row = work.ledger.start(job_id, generation, work.worker)
+    if row is None:
+        log.info("job %s: ticket of generation %d is not wanted any more", job_id, generation)
+        return
+    run = _Run(work, row)
+    try:
+        run.go()
+    except Superseded as error:
+        log.warning("%s; it goes on elsewhere", error)
+    except _Stopping:
+        work.ledger.give_back(job_id, generation)
+    except Cancelled:
+        work.ledger.finish_cancelled(job_id, generation, run.network_s)
+    except Exception as error:
+        run.fail(error)
+    except BaseException:  # a second Ctrl-C: the job must not look as if it still ran
+        work.ledger.give_back(job_id, generation)
+        raise
+    else:
+        _deliver_now(work, work.ledger.finish(job_id, generation, run.network_s))
+
+
+def deliver(work: Collaborators, job_id: str) -> None:
+    """Hand a done job's result to Label Studio; what fails stays in the ledger and is tried again later."""
+    _deliver_now(work, work.ledger.job(job_id))
+
+
+class _Stopping(Exception):  # noqa: N818 - never leaves this module
+    """The worker was asked to stop."""
+
+
+@dataclass
+class _Run:
+    """One run of one job."""
+
+    work: Collaborators
+    row: JobRow
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    checked_at: float = 0.0
+
+    @property
+    def network_s(self) -> float:
+        """Seconds inside the segmenter, reading of frames not counted."""
+        return sum(self.watch.laps_ms) / 1000
+
+    def go(self) -> None:
+        """Every frame that is not finished yet, into the ledger."""
+        ledger, row = self.work.ledger, self.row
+        anchors = ledger.anchors(row.id)
+        finished = {frame.frame_index for frame in ledger.frames(row.id)}
+        if len(finished) == row.total:
+            return
+        clip = self.work.clip(row)
+        watched = replace(clip, frames=_WatchedFrames(clip.frames, self.check))
+        stream = carry(
+            self.work.segmenter(row.model_version),
+            watched,
+            anchors,
+            earlier=self._earlier(),
+            finished=finished,
+            watch=self.watch,
+        )
+        for frame in stream:
+            self._react(ledger.put_frame(row.id, row.generation, frame, self.network_s))
+            finished.add(frame.frame_index)
+        if len(finished) < row.total:
+            raise RuntimeError(f"the model left out {row.total - len(finished)} of {row.total} frames")
+
+    def check(self) -> None:
+        """Between two frames: stamp the job, and stop when someone wants that. At most 4 times a second."""
+        if time.monotonic() - self.checked_at >= _CHECK_S:
+            self.checked_at = time.monotonic()
+            self._react(self.work.ledger.stamp(self.row.id, self.row.generation))
+
+    def fail(self, error: Exception) -> None:
+        """Write what went wrong, in words."""
+        if not isinstance(error, MaskLoopError):
+            log.exception("job %s failed", self.row.id)
+        try:
+            self.work.ledger.fail(self.row.id, self.row.generation, _in_words(error), self.network_s)
+        except Superseded as superseded:
+            log.warning("%s; it goes on elsewhere", superseded)
+
+    def _react(self, state: State) -> None:
+        if state == "cancelling":
+            raise Cancelled(f"job {self.row.id} was cancelled")
+        if self.work.stopping():
+            raise _Stopping
+
+    def _earlier(self) -> Earlier | None:
+        """The last finished run of the same frames with the same model."""
+        ledger, row = self.work.ledger, self.row
+        before = ledger.finished_run(row.task_id, row.model_version)
+        if before is None:
+            return None
+        old, frames = before
+        same = old.payload.get("frame_refs") == row.payload.get("frame_refs") and old.size_hw == row.size_hw
+        by_index: dict[int, FrameMasks] = {frame.frame_index: frame for frame in frames}
+        if not same or len(by_index) < row.total:
+            return None
+        return Earlier(anchor_digests(ledger.anchors(old.id)), by_index)
+
+
+@dataclass(frozen=True)
+class _WatchedFrames:
+    """Frames that let the run look up each time one is read, so that a long first pass can be cancelled."""
+
+    frames: Frames
+    check: Callable[[], None]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int, /) -> Image:
+        self.check()
+        return self.frames[index]
+
+
+def _deliver_now(work: Collaborators, row: JobRow) -> None:
+    if row.state != "done" or row.delivery != "pending":
+        return
+    if work.ledger.newer_delivery(row):
+        work.ledger.note_delivery(row.id, "superseded")
+        return
+    try:
+        left_out = work.sink(row).put(row.task_id, work.ledger.frames(row.id), row.model_version)
+    except Unavailable as error:
+        work.ledger.note_delivery(row.id, "pending", str(error), time.time() + _pause_s(row, error))
+    except BadInput as error:
+        work.ledger.note_delivery(row.id, "refused", str(error))
+    except Exception as error:
+        log.exception("job %s: delivery failed", row.id)
+        work.ledger.note_delivery(row.id, "pending", _in_words(error), time.time() + _LONGEST_PAUSE_S)
+    else:
+        work.ledger.note_delivery(row.id, "delivered", "; ".join(left_out))
+
+
+def _pause_s(row: JobRow, error: Unavailable) -> float:
+    """Twice as long each time, with jitter; a refused token needs a person, so it is not hammered."""
+    first = 30.0 if isinstance(error, TokenRefused) else 1.0
+    return min(_LONGEST_PAUSE_S, first * 2.0 ** min(row.delivery_attempts, 10)) * random.uniform(0.75, 1.25)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, MaskLoopError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"out of memory: use fewer objects, smaller frames or a shorter clip ({error})"
+    return f"unexpected {type(error).__name__}: {error}; the worker's log has the details"
