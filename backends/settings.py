@@ -49,6 +49,8 @@ class Settings:
     """torch threads of the worker; 0: all cores this process may use."""
     predict_budget_s: float = 80.0
     """How long an interactive Propagate may wait for frames; Label Studio gives up after 100 s."""
+    stall_s: float = 300.0
+    """A job without a sign of life for so long is failed and its worker restarted."""
     draft_wait_s: float = 6.5
     """How long to wait for the draft that holds the triggering click (autosave lags 5 s)."""
     max_waiting: int = 8

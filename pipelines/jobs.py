@@ -1,6 +1,6 @@
-"""The functions that tickets name. Each reads its job from the ledger, calls one function, writes how it ended.
+"""The functions that tickets name. Each reads its job, calls one function, notes how it ended.
 
-Nothing here raises for a job that went wrong: the ledger holds the sentence for people, the log the traceback.
+Nothing here raises for a job that went wrong: the ledger gets the sentence for people, the log the rest.
 """
 
 from __future__ import annotations

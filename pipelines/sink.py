@@ -23,7 +23,7 @@ from backends.labelstudio.regions import check_result, region_id, to_results
 from backends.ledger import Ledger
 
 LATE_S = 120.0
-"""A request whose answer was lost may still take effect for so long (Label Studio's own proxies give up sooner)."""
+"""A request whose answer was lost may still take effect for so long; usual proxies give up sooner."""
 
 _CLAIM_S = 180.0
 

@@ -18,7 +18,7 @@ PredictionState = Literal["planned", "sent", "confirmed"]
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """What we know of one prediction. ``doubted_at``: when an answer was lost (0: never); a twin may follow."""
+    """What we know of one prediction; ``doubted_at``: when an answer was lost (0: never)."""
 
     task_id: int
     model_version: str
