@@ -118,6 +118,11 @@ class Supervisor:
         self._tell_guard(f"+{child.pid}")
         return child
 
+    def replace(self, spec: ChildSpec) -> Child:
+        """End the service of that name and start it as ``spec`` says."""
+        self._stop(self._children[spec.name])
+        return self.start(spec)
+
     def child(self, name: str) -> Child:
         return self._children[name]
 
@@ -125,13 +130,11 @@ class Supervisor:
         return {name: child.pid for name, child in self._children.items()}
 
     def check(self) -> None:
-        """Raise SetupFault with the log's tail when a child has ended; for the time before all are ready."""
+        """Raise SetupFault, the log's tail said before, when a child has ended while starting."""
         for name, child in self._children.items():
             if how := child.ended():
-                raise SetupFault(
-                    f"{name} ended while starting ({how}); the end of {child.spec.log}:\n{child.tail()}"
-                    + _disk_hint(child)
-                )
+                self._say(f"The end of {child.spec.log}:\n{child.tail()}{_disk_hint(child)}")
+                raise SetupFault(f"{name} ended while starting ({how}); why stands in {child.spec.log}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, limit_s: float, hint: str = "") -> float:
         """Wait for a condition while all children live; say every few seconds that it goes on.

@@ -24,6 +24,7 @@ from backends.settings import Settings, from_env, inherited, named_in, to_env
 from pipelines import installation, label_studio_process, ports, redis_process
 from pipelines.ingest import ingest
 from pipelines.installation import Services
+from pipelines.label_studio_login import working_login
 from pipelines.locks import DataDirLock
 from pipelines.progress import bar
 from pipelines.provision import Provisioned, draw_sample, provision
@@ -89,6 +90,11 @@ def _bring_up(
         limit_s=600,
         hint=_FIRST_START if first else "",
     )
+    working = working_login(settings.label_studio_url, login, settings.data_dir, say)
+    if working != login:
+        settings, login = replace(settings, label_studio_token=working.token), working
+        for spec in _own_services(settings, logs):
+            supervisor.replace(spec)
     supervisor.wait_until(lambda: _answers(f"{backend_url(settings)}/health"), "the backend", limit_s=120)
     ready = provision(settings, backend_url(settings), secret, login, own_clips=own_clips)
     supervisor.wait_until(lambda: _worker_ready(settings), "the worker (loads the model)", 300)
