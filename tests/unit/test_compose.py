@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from backends.ledger import Ledger
 from backends.settings import Settings
 from pipelines import label_studio_process
 from pipelines.installation import Login
+from pipelines.redis_process import find_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"
@@ -122,6 +127,48 @@ def test_redis_wants_a_password_and_keeps_a_log() -> None:
     script = SERVICES["redis"]["command"][-1]
     assert "requirepass $$REDISCLI_AUTH" in script and "appendonly yes" in script
     assert "noeviction" in script
+
+
+def test_redis_starts_with_this_configuration(tmp_path: Path) -> None:
+    """The same script, moved to a folder and a socket of this test."""
+    program = Path(find_redis().path)
+    where = f"dir {tmp_path}\nport 0\nunixsocket {tmp_path}/s"
+    script = SERVICES["redis"]["command"][-1].replace("$$", "$").replace("dir /data", where)
+    script = script.replace("redis-server", shlex.quote(str(program)), 1)
+    env = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": "abc123"}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(["sh", "-c", script], env=env, stdout=log, stderr=log)
+    try:
+        with redis.Redis(unix_socket_path=f"{tmp_path}/s", password="abc123") as client:
+            assert eventually(lambda: answers(client)), (tmp_path / "log").read_text()
+            assert client.info()["aof_enabled"] == 1
+            with pytest.raises(redis.ResponseError, match="unknown command"):
+                client.config_get("dir")
+        with (
+            redis.Redis(unix_socket_path=f"{tmp_path}/s") as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except (redis.ConnectionError, redis.BusyLoadingError):
+        return False
+
+
+def eventually(true: Callable[[], bool], limit_s: float = 30.0) -> bool:
+    """Whether ``true()`` comes true within the limit."""
+    ends = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_media_has_one_path_everywhere() -> None:
