@@ -21,7 +21,7 @@ FROM ${PYTHON_IMAGE}
 RUN python -m pip uninstall --yes wheel setuptools pip \
     && groupadd --gid 10001 maskloop \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin maskloop \
-    && install --directory --owner=10001 --group=10001 --mode=0755 /srv/maskloop/media \
+    && install --directory --owner=10001 --group=10001 --mode=0755 /srv/maskloop/media /srv/maskloop/media/clips \
     && install --directory --owner=10001 --group=10001 --mode=0700 /srv/maskloop/data
 COPY --from=build /opt/maskloop /opt/maskloop
 ENV PATH=/opt/maskloop/bin:$PATH \
