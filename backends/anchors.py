@@ -66,7 +66,7 @@ class Anchors:
         """The propagation that this work asks for, and every region that was read.
 
         Raises NothingPainted when no person painted or changed anything, BadMedia when the first frame
-        cannot be read, BadLabelConfig for a configuration that cannot work, SetupFault when no model is served.
+        cannot be read, BadLabelConfig for a configuration that cannot work, SetupFault without a model.
         """
         refuse_unusable(work.config)
         references = work.config.frame_refs(work.data)

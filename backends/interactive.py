@@ -97,17 +97,19 @@ class Gestures:
         held = freshest(ask.task.drafts, ask.trigger_id)
         if held is not None and held.holds(ask.trigger_id):
             return held.result
-        held = wait_for_draft(
-            lambda: self.fetch_drafts(ask.task.id), ask.trigger_id, self.settings.draft_wait_s
-        )
+        trouble: list[Unavailable] = []
+
+        def fetch() -> Sequence[Draft]:
+            try:
+                return self.fetch_drafts(ask.task.id)
+            except Unavailable as error:
+                trouble.append(error)
+                raise
+
+        held = wait_for_draft(fetch, ask.trigger_id, self.settings.draft_wait_s)
         if held is not None:
             return held.result
-        self.notices.add(
-            "warning",
-            "The editor had not saved the latest strokes yet, so Propagate used the last saved state. "
-            "If something is missing, wait a few seconds and press Propagate again.",
-            ask.task.id,
-        )
+        self.notices.add("warning", _stale(trouble[-1] if trouble else None), ask.task.id)
         return _at_hand(ask)
 
     def _collect(self, job: JobRow, answer: _Answer, deadline: float) -> JobRow:
@@ -195,6 +197,16 @@ def _at_hand(ask: Interactive) -> Sequence[dict[str, Any]]:
     """The work that came with the request: the asking user's last draft, else the last annotation."""
     draft = freshest(ask.task.drafts)
     return draft.result if draft is not None else latest_annotation(list(ask.task.annotations))
+
+
+def _stale(trouble: Unavailable | None) -> str:
+    why = (
+        f"The editor's latest draft could not be read ({trouble})" if trouble else "No fresh draft was saved"
+    )
+    return (
+        f"{why}, so Propagate used the last saved state. "
+        "If something is missing, wait a few seconds and press Propagate again."
+    )
 
 
 def _frame_of(result: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ Nothing is opened at import. The process holds no model and never imports torch:
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from functools import partial
 
@@ -100,6 +101,8 @@ def main() -> int:
     except (MaskLoopError, OSError) as error:
         log.error("the backend cannot start: %s", error)
         return 4
+    # waitress ends in order on SystemExit; a plain SIGTERM would cut answers off in the middle
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     log.info("answering on http://%s:%d", config.host, config.port)
     server.run()
     return 0
