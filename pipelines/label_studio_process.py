@@ -30,9 +30,14 @@ def find_label_studio(settings: Settings) -> Path:
     return program
 
 
-def spec(program: Path, settings: Settings, login: Login, log: Path) -> ChildSpec:
-    """How Label Studio is started for these settings: sqlite, loopback, local files, nothing calls out."""
+def spec(settings: Settings, login: Login) -> ChildSpec:
+    """How Label Studio is started for these settings: sqlite, loopback, local files, nothing calls out.
+
+    Raises SetupFault when it is not installed.
+    """
+    program = find_label_studio(settings)
     data = settings.data_dir.resolve() / "label-studio"
+    log = settings.data_dir.resolve() / "logs" / "label-studio.log"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = (
         str(program.parent / "python"),  # a script's first line breaks when the path is long or has blanks
@@ -72,6 +77,11 @@ def environment(settings: Settings, login: Login, data: Path) -> dict[str, str]:
         "LABEL_STUDIO_SENTRY_DSN": "",
         "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
     }
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether an earlier start went far enough that this one is quick."""
+    return (settings.data_dir / "label-studio" / "label_studio.sqlite3").exists()
 
 
 def installed_version(settings: Settings) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def choose(wish: PortWish, taken: Iterable[int] = ()) -> PortChoice:
                 f"(set {wish.variable} to choose another)",
             )
     raise SetupFault(f"no free port from {wish.port} on for {wish.service}; set {wish.variable} to one")
+
+
+def settle(wishes: Iterable[PortWish], say: Callable[[str], None], patience_s: float = 0.0) -> list[int]:
+    """Choose for several services at once, saying where one had to move.
+
+    ``patience_s``: how long to wait for each port first; after a crash the old services take a moment to go.
+    """
+    taken: list[int] = []
+    for wish in wishes:
+        ends = time.monotonic() + patience_s
+        while time.monotonic() < ends and not is_free(wish.host, wish.port):
+            time.sleep(0.1)
+        choice = choose(wish, taken)
+        if choice.remark:
+            say(f"Note: {choice.remark}.")
+        taken.append(choice.port)
+    return taken
 
 
 def is_free(host: str, port: int) -> bool:

@@ -21,9 +21,11 @@ from urllib.parse import quote
 import redis
 
 from backends.core.errors import SetupFault
-from pipelines.supervisor import ChildSpec
+from backends.settings import inherited
+from pipelines.supervisor import ChildSpec, Say, Supervisor, tail
 
 _OLDEST = (6, 2)
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 _LONGEST_SOCKET_PATH = 107  # sun_path; Redis cuts a longer one silently and answers nowhere
 _DAMAGED = re.compile(
     r"Bad file format reading the append only file|Unrecoverable error reading the append only file"
@@ -81,6 +83,29 @@ def socket_path(data_dir: Path) -> Path:
 
 def url_of(socket: Path) -> str:
     return f"unix://{quote(str(socket))}"
+
+
+def run(supervisor: Supervisor, data_dir: Path, say: Say) -> str:
+    """Start a private Redis for this data folder and wait until it answers; returns its URL.
+
+    A queue file that cannot be read is set aside, and said: the ledger holds the jobs. Raises SetupFault.
+    """
+    socket = socket_path(data_dir)
+    how = spec(find_redis(), data_dir, socket, inherited(_PASSED_ON))
+    url = url_of(socket)
+    how.log.unlink(missing_ok=True)  # what stands in it below is of this start
+    supervisor.start(how)
+    try:
+        supervisor.wait_until(lambda: answers(url), "Redis", limit_s=60)
+    except SetupFault:
+        aside = set_damaged_aside(data_dir.resolve(), tail(how.log, 200))
+        if aside is None:
+            raise
+        say(f"Redis could not read its queue file; it now lies in {aside}. The ledger keeps the jobs.")
+        how.cwd.mkdir(mode=0o700)
+        supervisor.start(how)
+        supervisor.wait_until(lambda: answers(url), "Redis", limit_s=60)
+    return url
 
 
 def spec(program: RedisProgram, data_dir: Path, socket: Path, env: dict[str, str]) -> ChildSpec:

@@ -92,7 +92,7 @@ class Supervisor:
     """
 
     def __init__(self, say: Say) -> None:
-        self._say = say
+        self.say = say
         self._children: dict[str, Child] = {}
         self._again_at: dict[str, float] = {}  # name -> when to start it again
         self._pause_s: dict[str, float] = {}
@@ -133,7 +133,7 @@ class Supervisor:
         """Raise SetupFault, the log's tail said before, when a child has ended while starting."""
         for name, child in self._children.items():
             if how := child.ended():
-                self._say(f"The end of {child.spec.log}:\n{child.tail()}{_disk_hint(child)}")
+                self.say(f"The end of {child.spec.log}:\n{child.tail()}{_disk_hint(child)}")
                 raise SetupFault(f"{name} ended while starting ({how}); why stands in {child.spec.log}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, limit_s: float, hint: str = "") -> float:
@@ -149,7 +149,7 @@ class Supervisor:
             if waited > limit_s:
                 raise SetupFault(f"{what} was not ready within {limit_s:.0f} s. {hint}".rstrip())
             if waited > next_word_s:
-                self._say(f"  … {what}: {waited:.0f} s" + (f" ({hint})" if hint else ""))
+                self.say(f"  … {what}: {waited:.0f} s" + (f" ({hint})" if hint else ""))
                 next_word_s = waited + 5.0
             time.sleep(0.1)
         return time.monotonic() - begun
@@ -166,7 +166,7 @@ class Supervisor:
             elif now >= self._again_at[name]:
                 del self._again_at[name]
                 self.start(child.spec)
-                self._say(f"{name} was started again (process {self.child(name).pid}).")
+                self.say(f"{name} was started again (process {self.child(name).pid}).")
 
     def _report(self, child: Child, how: str, now: float) -> None:
         name = child.spec.name
@@ -176,7 +176,7 @@ class Supervisor:
         pause = 1.0 if healthy else min(self._pause_s.get(name, 0.5) * 2, _LONGEST_PAUSE_S)
         self._pause_s[name] = pause
         self._again_at[name] = now + pause
-        self._say(
+        self.say(
             f"{name} ended ({how}); it starts again in {pause:.0f} s. The end of {child.spec.log}:\n"
             f"{child.tail()}{_disk_hint(child)}"
         )
@@ -209,7 +209,7 @@ class Supervisor:
             self._guard.stdin.write(note.encode() + b"\n")
             self._guard.stdin.flush()
         except OSError:
-            self._say("The guard process is gone; kill -9 of this process may leave services behind.")
+            self.say("The guard process is gone; kill -9 of this process may leave services behind.")
 
     def _end_guard(self) -> None:
         assert self._guard.stdin is not None

@@ -23,12 +23,12 @@ from backends.ledger import Ledger
 from backends.settings import Settings, from_env, inherited, named_in, to_env
 from pipelines import installation, label_studio_process, ports, redis_process
 from pipelines.ingest import ingest
-from pipelines.installation import Services
+from pipelines.installation import Login, Services
 from pipelines.label_studio_login import working_login
 from pipelines.locks import DataDirLock
 from pipelines.progress import bar
 from pipelines.provision import Provisioned, draw_sample, provision
-from pipelines.supervisor import ChildSpec, Say, Supervisor, python_argv, tail
+from pipelines.supervisor import ChildSpec, Say, Supervisor, python_argv
 
 _FIRST_START = "the first start builds its database, about a minute"
 _LOW_DISK_MB = 200
@@ -51,54 +51,66 @@ def up(settings: Settings, named: frozenset[str], *, clip: Path | None, say: Say
             say(f"The last run (process {lock.stale_pid}) did not end cleanly; going on where it was.")
         try:
             with Supervisor(say) as supervisor:
-                ready = _bring_up(supervisor, settings, named, clip, say, lock.stale_pid is not None)
+                patience_s = 5.0 if lock.stale_pid else 0.0
+                ready = _bring_up(supervisor, settings, named, clip, patience_s)
                 say(screen(ready, settings.data_dir, time.monotonic() - begun))
-                _stay(supervisor, settings.data_dir, say)
+                _stay(supervisor, settings.data_dir)
         except KeyboardInterrupt:
             say("Everything has ended; type the same command to go on.")
     return 0
 
 
 def _bring_up(
-    supervisor: Supervisor,
-    settings: Settings,
-    named: frozenset[str],
-    clip: Path | None,
-    say: Say,
-    after_crash: bool,
+    supervisor: Supervisor, settings: Settings, named: frozenset[str], clip: Path | None, patience_s: float
 ) -> Provisioned:
-    program = label_studio_process.find_label_studio(settings)
+    """Start the services in their order and fill Label Studio; raises SetupFault naming what is missing."""
+    say = supervisor.say
+    label_studio_process.find_label_studio(settings)  # first: what is missing is said before anything starts
     own_clips = _own_clips(clip, settings, say)
     secret = installation.ensure_secret(settings)
     login = installation.ensure_login(settings.data_dir)
-    settings = _with_ports(settings, named, say, patience_s=5.0 if after_crash else 0.0)
-    settings = replace(settings, label_studio_token=login.token)
-    settings = _with_redis(supervisor, settings, say)
-    settings.media_root.mkdir(parents=True, exist_ok=True)
-    _keep_services(settings)
-    first = not (settings.data_dir / "label-studio" / "label_studio.sqlite3").exists()
-    say("Starting Label Studio, the backend and the worker …")
-    logs = settings.data_dir.resolve() / "logs"
-    supervisor.start(label_studio_process.spec(program, settings, login, logs / "label-studio.log"))
-    for spec in _own_services(settings, logs):
-        supervisor.start(spec)
+    settings = replace(
+        _with_ports(settings, named, say, patience_s),
+        label_studio_token=login.token,
+        redis_url=_redis_url(supervisor, settings),
+    )
+    services = Services(settings.port, settings.label_studio_port, settings.redis_url)
+    installation.keep_services(settings.data_dir, services)
+    hint = "" if label_studio_process.has_database(settings) else _FIRST_START
+    _start_services(supervisor, settings, login)
     if not own_clips:
-        draw_sample(settings)
+        draw_sample(settings)  # while Label Studio starts
+    settings, login = _await_label_studio(supervisor, settings, login, hint)
+    supervisor.wait_until(lambda: _answers(f"{backend_url(settings)}/health"), "the backend", limit_s=120)
+    ready = provision(settings, backend_url(settings), secret, login, own_clips=own_clips)
+    supervisor.wait_until(lambda: _worker_ready(settings), "the worker (loads the model)", limit_s=300)
+    return ready
+
+
+def _start_services(supervisor: Supervisor, settings: Settings, login: Login) -> None:
+    supervisor.say("Starting Label Studio, the backend and the worker …")
+    settings.media_root.mkdir(parents=True, exist_ok=True)
+    supervisor.start(label_studio_process.spec(settings, login))
+    for spec in _own_services(settings):
+        supervisor.start(spec)
+
+
+def _await_label_studio(
+    supervisor: Supervisor, settings: Settings, login: Login, hint: str
+) -> tuple[Settings, Login]:
+    """Wait for it and see that our token is good; one that was reset there is replaced in our services."""
     supervisor.wait_until(
         lambda: label_studio_process.is_up(settings.label_studio_url),
         "Label Studio",
         limit_s=600,
-        hint=_FIRST_START if first else "",
+        hint=hint,
     )
-    working = working_login(settings.label_studio_url, login, settings.data_dir, say)
+    working = working_login(settings.label_studio_url, login, settings.data_dir, supervisor.say)
     if working != login:
-        settings, login = replace(settings, label_studio_token=working.token), working
-        for spec in _own_services(settings, logs):
+        settings = replace(settings, label_studio_token=working.token)
+        for spec in _own_services(settings):
             supervisor.replace(spec)
-    supervisor.wait_until(lambda: _answers(f"{backend_url(settings)}/health"), "the backend", limit_s=120)
-    ready = provision(settings, backend_url(settings), secret, login, own_clips=own_clips)
-    supervisor.wait_until(lambda: _worker_ready(settings), "the worker (loads the model)", 300)
-    return ready
+    return settings, working
 
 
 def _own_clips(clip: Path | None, settings: Settings, say: Say) -> list[dict[str, Any]]:
@@ -141,78 +153,36 @@ MaskLoop is ready ({seconds:.0f} s).
 def _with_ports(settings: Settings, named: frozenset[str], say: Say, patience_s: float) -> Settings:
     """Choose the two ports: those a person named, else those of the last start, else the defaults."""
     before = installation.read_services(settings.data_dir)
-    taken: list[int] = []
-    for name, service in (("port", "the backend"), ("label_studio_port", "Label Studio")):
+
+    def wish(name: str, service: str, host: str) -> ports.PortWish:
         by_hand = name in named
-        wished = getattr(settings, name) if by_hand or before is None else getattr(before, name)
-        wish = ports.PortWish(
-            service=service,
-            host=settings.host if name == "port" else "127.0.0.1",
-            port=wished,
-            by_hand=by_hand,
-            variable=f"MASKLOOP_{name.upper()}",
-        )
-        _await_free(wish, patience_s)
-        choice = ports.choose(wish, taken)
-        if choice.remark:
-            say(f"Note: {choice.remark}.")
-        taken.append(choice.port)
-    return replace(
-        settings,
-        port=taken[0],
-        label_studio_port=taken[1],
-        label_studio_url=f"http://127.0.0.1:{taken[1]}",
+        port = getattr(settings if by_hand or before is None else before, name)
+        return ports.PortWish(service, host, port, by_hand, variable=f"MASKLOOP_{name.upper()}")
+
+    wishes = (
+        wish("port", "the backend", settings.host),
+        wish("label_studio_port", "Label Studio", "127.0.0.1"),
     )
+    port, label_studio_port = ports.settle(wishes, say, patience_s)
+    url = f"http://127.0.0.1:{label_studio_port}"
+    return replace(settings, port=port, label_studio_port=label_studio_port, label_studio_url=url)
 
 
-def _await_free(wish: ports.PortWish, patience_s: float) -> None:
-    """After a crash the old services may take a moment to vanish."""
-    ends = time.monotonic() + patience_s
-    while time.monotonic() < ends and not ports.is_free(wish.host, wish.port):
-        time.sleep(0.1)
+def _redis_url(supervisor: Supervisor, settings: Settings) -> str:
+    """The Redis that a person named, if it answers, or a private one of ours."""
+    if not settings.redis_url:
+        return redis_process.run(supervisor, settings.data_dir, supervisor.say)
+    if not redis_process.answers(settings.redis_url):
+        raise SetupFault(
+            "the Redis named by MASKLOOP_REDIS_URL does not answer; start it, or unset MASKLOOP_REDIS_URL "
+            "so that MaskLoop starts a private one"
+        )
+    return settings.redis_url
 
 
-def _with_redis(supervisor: Supervisor, settings: Settings, say: Say) -> Settings:
-    """Check the Redis that a person named, or start a private one."""
-    if settings.redis_url:
-        if not redis_process.answers(settings.redis_url):
-            raise SetupFault(
-                "the Redis named by MASKLOOP_REDIS_URL does not answer; start it, or unset "
-                "MASKLOOP_REDIS_URL so that MaskLoop starts a private one"
-            )
-        return settings
-    program = redis_process.find_redis()
-    socket = redis_process.socket_path(settings.data_dir)
-    url = redis_process.url_of(socket)
-    spec = redis_process.spec(program, settings.data_dir, socket, inherited(("PATH", "LANG", "LC_ALL", "TZ")))
-    _start_redis(supervisor, spec, url, settings.data_dir, say)
-    return replace(settings, redis_url=url)
-
-
-def _start_redis(supervisor: Supervisor, spec: ChildSpec, url: str, data_dir: Path, say: Say) -> None:
-    """Start it; when it cannot read its file, set that aside and start anew: the ledger holds the jobs."""
-    spec.log.unlink(missing_ok=True)
-    supervisor.start(spec)
-    try:
-        supervisor.wait_until(lambda: redis_process.answers(url), "Redis", limit_s=60)
-    except SetupFault:
-        aside = redis_process.set_damaged_aside(data_dir.resolve(), tail(spec.log, 200))
-        if aside is None:
-            raise
-        say(f"Redis could not read its queue file; it was moved to {aside}. The ledger keeps the jobs.")
-        spec.cwd.mkdir(mode=0o700)
-        supervisor.start(spec)
-        supervisor.wait_until(lambda: redis_process.answers(url), "Redis", limit_s=60)
-
-
-def _keep_services(settings: Settings) -> None:
-    services = Services(settings.port, settings.label_studio_port, settings.redis_address())
-    installation.keep_services(settings.data_dir, services)
-
-
-def _own_services(settings: Settings, logs: Path) -> tuple[ChildSpec, ChildSpec]:
+def _own_services(settings: Settings) -> tuple[ChildSpec, ChildSpec]:
     env = inherited() | to_env(settings) | {"PYTHONUNBUFFERED": "1"}
-    root = Path(__file__).parents[1]
+    root, logs = Path(__file__).parents[1], settings.data_dir.resolve() / "logs"
     return (
         ChildSpec("backend", python_argv("backends.wsgi"), env, root, logs / "backend.log"),
         ChildSpec("worker", python_argv("pipelines.worker"), env, root, logs / "worker.log"),
@@ -237,14 +207,14 @@ def _worker_ready(settings: Settings) -> bool:
         ledger.close()
 
 
-def _stay(supervisor: Supervisor, data_dir: Path, say: Say) -> None:
+def _stay(supervisor: Supervisor, data_dir: Path) -> None:
     """Watch until a signal comes; warn once each time the disk gets full."""
     warned = False
     while True:
         supervisor.tend()
         free = installation.free_mb(data_dir)
         if free < _LOW_DISK_MB and not warned:
-            say(f"The disk of {data_dir} is nearly full ({free} MB left): free some space now.")
+            supervisor.say(f"The disk of {data_dir} is nearly full ({free} MB left): free some space now.")
         warned = free < _LOW_DISK_MB
         time.sleep(0.5)
 
