@@ -12,6 +12,7 @@ import pytest
 
 from tests import label_studio as label_studio_server
 from tests.label_studio import LabelStudioServer
+from tests.queue_house import QueueHouse
 from tests.redis_server import RedisServer
 
 
@@ -25,6 +26,14 @@ def redis_server() -> Iterator[RedisServer]:
     yield server
     server.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def queue_house(redis_server: RedisServer) -> Iterator[QueueHouse]:
+    """Ledger, real Redis and, once started, real workers with a stand-in model."""
+    house = QueueHouse(redis_server.folder / "data", redis_server)
+    yield house
+    house.close()
 
 
 @pytest.fixture(scope="session")

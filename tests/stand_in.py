@@ -1,0 +1,77 @@
+"""A segmenter of a few lines and a worker that uses it, for tests where the accuracy does not matter.
+
+``python -m tests.stand_in`` is the real worker with only the model exchanged. The environment sets the scene:
+``STAND_IN_FRAME_S`` seconds per frame; ``STAND_IN_DIE_AT`` and ``STAND_IN_HANG_AT`` frame numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backends.core.types import Clip, FrameMasks, Mask, MaskPrompt, Prompt
+from backends.ledger import Ledger
+from backends.settings import Settings
+from pipelines import worker
+from pipelines.collaborators import Collaborators, build
+
+VERSION = "stand_in-00000000"
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Moves each object by what the frame says, forward from its nearest given mask, else backward."""
+
+    frame_s: float = 0.0
+    die_at: int = -1
+    hang_at: int = -1
+    version: str = VERSION
+
+    def segment(self, clip: Clip, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        given = {(p.object_id, p.frame_index): p for p in prompts if isinstance(p, MaskPrompt)}
+        names = sorted({name for name, _ in given})
+        state: dict[str, Mask] = {}
+        for index in range(len(clip)):
+            self._act(int(clip.names[index]))
+            step = int(clip.frames[index][0, 0, 0]) % 4
+            for name in names:
+                state[name] = self._mask(name, index, step, given, state)
+            anchors = frozenset(n for n in names if (n, index) in given and given[n, index].is_anchor)
+            yield FrameMasks(index, dict(state), dict.fromkeys(names, 0.9), anchors)
+
+    def _act(self, number: int) -> None:
+        time.sleep(self.frame_s)
+        if number == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while number == self.hang_at:
+            time.sleep(1)
+
+    @staticmethod
+    def _mask(
+        name: str, index: int, step: int, given: dict[tuple[str, int], MaskPrompt], state: dict[str, Mask]
+    ) -> Mask:
+        if (name, index) in given:
+            return given[name, index].mask
+        if name in state:
+            return np.roll(state[name], step, axis=1)
+        return given[name, min(t for owner, t in given if owner == name)].mask
+
+
+def build_stand_in(settings: Settings, ledger: Ledger, name: str) -> Collaborators:
+    """The real collaborators with the stand-in for a model."""
+    segmenter = StandIn(
+        float(os.environ.get("STAND_IN_FRAME_S", "0")),
+        int(os.environ.get("STAND_IN_DIE_AT", "-1")),
+        int(os.environ.get("STAND_IN_HANG_AT", "-1")),
+    )
+    return replace(build(settings, ledger, name), segmenter=lambda _: segmenter, warm=lambda: VERSION)
+
+
+if __name__ == "__main__":
+    sys.exit(worker.main(sys.argv[1:], build_stand_in))
