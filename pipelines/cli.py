@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. A traceback is printed with ``--debug`` only."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words  # taken wherever it stands, also behind the command
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\..*"
+    )  # what matters of it comes as an error that names the file
     args = build_parser().parse_args([word for word in words if word != "--debug"])
     try:
         code: int = args.run(args)

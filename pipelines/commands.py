@@ -65,7 +65,7 @@ def propagate(args: Namespace) -> int:
 
     settings = _settings()
     report = propagate_files(
-        _segmenter("video_object", args, settings),
+        lambda: _segmenter("video_object", args, settings),
         args.frames,
         args.masks,
         args.out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,7 @@ class Anchors:
 
 
 def propagate_files(
-    segmenter: Segmenter,
+    load: Callable[[], Segmenter],
     frames: Path,
     masks: Path,
     out: Path,
@@ -58,12 +58,13 @@ def propagate_files(
 
     ``frames`` is a folder of pictures in name order or one video file, ``masks`` a folder of PNGs named like
     their frames (for a video: 00000.png is the first frame). A mask need not show every object; given masks
-    come back bit for bit. An interrupt keeps the frames written so far. Raises BadMedia and BadMask before
-    anything is written when the input cannot be used.
+    come back bit for bit. An interrupt keeps the frames written so far. Raises BadMedia and BadMask when the
+    input cannot be used, before ``load`` is called and before anything is written.
     """
     _check_out(frames, masks, out)
     with _opened(frames, max_pixels, progress) as (clip, notes):
         anchors = read_anchors(masks, clip, max_pixels=max_pixels)
+        segmenter = load()
         run = _Run(clip, anchors, out, segmenter.version, notes)
         try:
             stream = run.watch.segment(segmenter, clip, anchors.prompts())

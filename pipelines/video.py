@@ -85,7 +85,7 @@ class Video:
             count += 1
         if count == 0:
             raise BadMedia(f"{self.path}: not one frame can be decoded; the file is empty or damaged")
-        self._note_what_is_missing(stream, count, last_s)
+        self._note_what_is_missing(container, stream, count, last_s)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
         broken = 0
@@ -105,11 +105,12 @@ class Video:
         if broken:
             self.notes.append(f"{broken} damaged pieces were left out")
 
-    def _note_what_is_missing(self, stream: Any, count: int, last_s: float) -> None:
-        promised_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    def _note_what_is_missing(self, container: Any, stream: Any, count: int, last_s: float) -> None:
+        """Only a notice: a header that counts frames is compared with them, else its duration with the last."""
+        promised_s = container.duration / av.time_base if container.duration else 0.0
         if stream.frames > count:
             self.notes.append(f"{count} frames could be decoded, the header promises {stream.frames}")
-        elif promised_s > 1.25 * last_s + 1.0:
+        elif not stream.frames and promised_s > 1.1 * last_s + 0.5:
             self.notes.append(f"the pictures end at {last_s:.1f} s, the header promises {promised_s:.1f} s")
 
 
