@@ -39,6 +39,11 @@ SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /
 
 def build(settings: Settings) -> Flask:
     """The application with its real collaborators. Raises SetupFault; Redis and Label Studio may be down."""
+    return create_app(build_parts(settings))
+
+
+def build_parts(settings: Settings) -> Parts:
+    """The collaborators that the settings name. Nothing is asked of Redis or Label Studio yet."""
     client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token, get_attempts=1)
     files = FrameLocator(
         settings.media_root,
@@ -48,13 +53,12 @@ def build(settings: Settings) -> Flask:
         max_pixels=settings.max_image_pixels,
         timeout_s=10.0,
     )
-    return assemble(settings, Ledger(settings.ledger_path), queues.connect(settings), client, files)
+    return _assemble(settings, Ledger(settings.ledger_path), queues.connect(settings), client, files)
 
 
-def assemble(
+def _assemble(
     settings: Settings, ledger: Ledger, redis: Redis, client: LabelStudio, files: FrameFiles
-) -> Flask:
-    """The application from given collaborators."""
+) -> Parts:
     notices = Notices(settings.ledger_path)
     registry = Registry(settings.models_dir)
 
@@ -80,7 +84,7 @@ def assemble(
     board = ConsoleBoard(ledger, queue, notices, anchors, client, served, public_url)
     answers = Answers(gestures, anchors, ledger, notices, enqueue, settings.predict_budget_s)
     gate, counters = Gate(settings.max_waiting), Counters()
-    return create_app(Parts(settings, answers, board, board, notices, served, versions, gate, counters))
+    return Parts(settings, answers, board, board, notices, served, versions, gate, counters)
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
 GrabCut needs to be told where the object may lie. That guess comes, in this order of trust, from a box, from
 the mask the object already has on this frame, and from the pixels around a click that look like it. What the
-person said outright is never given away: positive clicks end inside the mask, negative ones outside.
+person said outright is never given away: positive clicks end inside the mask, negative ones outside. Where
+there is a mask already, clicks change it around themselves and leave the rest as it is.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def grabcut_mask(
     seeds = _seeds(image, points, boxes, before, radius)
     mask = np.zeros((height, width), np.bool_)
     mask[window.slices] = _cut(image, seeds, window)
-    return _honour(mask, points, boxes, before, window, radius)
+    return _honour(mask, points, boxes, before, radius)
 
 
 def _checked_size(image: Image, previous: Mask | None) -> tuple[int, int]:
@@ -119,8 +120,9 @@ def _seeds(
         labels[inside] = cv2.GC_PR_FGD
     if before.any():
         labels[before] = cv2.GC_PR_FGD
-        core = cv2.erode(before.astype(np.uint8), _disc(2 * radius)).astype(np.bool_)
-        labels[core] = cv2.GC_FGD
+        if all(point.positive for point in points):  # a negative click casts doubt on all of it
+            core = cv2.erode(before.astype(np.uint8), _disc(2 * radius)).astype(np.bool_)
+            labels[core] = cv2.GC_FGD
     for point in points:
         if not boxes:
             near = _looks_like(image, point, radius)
@@ -164,13 +166,11 @@ def _honour(
     points: Sequence[PointPrompt],
     boxes: Sequence[BoxPrompt],
     before: Mask,
-    window: _Window,
     radius: int,
 ) -> Mask:
     """Hold to what was said: clicks keep their side, stray islands go, a box never comes back empty."""
-    outside = np.ones_like(before)
-    outside[window.slices] = False
-    mask = mask | (before & outside)
+    if before.any() and not boxes:
+        mask = _edited(mask, before, points)
     for point in points:
         mask[_spot(point, mask.shape, radius)] = point.positive
     mask = _joined(mask, [point for point in points if point.positive], boxes, before)
@@ -179,6 +179,17 @@ def _honour(
         for point in points:
             mask[_spot(point, mask.shape, radius)] = point.positive
     return mask
+
+
+def _edited(mask: Mask, before: Mask, points: Sequence[PointPrompt]) -> Mask:
+    """The earlier mask with the new one's changes, but only those that a click lies in."""
+    edited = before.copy()
+    for changed, positive in ((mask & ~before, True), (before & ~mask, False)):
+        _, parts = cv2.connectedComponents(changed.astype(np.uint8), connectivity=4)
+        here = [_pixel(point, mask.shape) for point in points if point.positive is positive]
+        clicked = {int(parts[y, x]) for x, y in here} - {0}
+        edited[np.isin(parts, sorted(clicked))] = positive
+    return edited
 
 
 def _joined(mask: Mask, positives: Sequence[PointPrompt], boxes: Sequence[BoxPrompt], before: Mask) -> Mask:
