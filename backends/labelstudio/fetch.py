@@ -148,8 +148,10 @@ def _save(answer: http.client.HTTPResponse, target: Path, max_bytes: int, shown:
     if answer.status != 200:
         kind = BadMedia if 400 <= answer.status < 500 and answer.status != 429 else Unavailable
         raise kind(f"{shown} answers {answer.status} {answer.reason}")
-    promised = answer.getheader("Content-Length")
-    if promised is not None and promised.isdigit() and int(promised) > max_bytes:
+    promised = answer.length  # None: in chunks, whose last one says that it is the last
+    if promised is None and not answer.chunked:
+        raise BadMedia(f"{shown} does not say how much it sends, so a cut would go unseen")
+    if promised is not None and promised > max_bytes:
         raise BadMedia(f"{shown} has {promised} bytes; at most {max_bytes} are fetched")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
@@ -161,8 +163,8 @@ def _save(answer: http.client.HTTPResponse, target: Path, max_bytes: int, shown:
                 if size > max_bytes:
                     raise BadMedia(f"{shown} sends more than {max_bytes} bytes")
                 file.write(chunk)
-            if promised is not None and promised.isdigit() and size != int(promised):
-                raise Unavailable(f"{shown} sent {size} of {promised} bytes")
+            if promised is not None and size != promised:
+                raise http.client.HTTPException(f"only {size} of {promised} bytes came")
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)

@@ -73,7 +73,7 @@ class FrameLocator:
 
     def _absolute(self, reference: str) -> str:
         if reference.startswith("/") and not reference.startswith("//"):
-            return self._connection.url + reference
+            return self._connection.url + reference.replace(" ", "%20")
         if reference.startswith(("http://", "https://")):
             return reference
         raise BadMedia(
