@@ -114,6 +114,7 @@ class Notices:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One connection and one transaction per use: a few notices a minute need no pool."""
         with closing(sqlite3.connect(self._path, timeout=5.0)) as database:
+            database.execute("PRAGMA synchronous = NORMAL")  # as the ledger: only a power cut loses anything
             with self._lock:
                 if not self._ready:
                     database.execute("PRAGMA journal_mode=WAL")
