@@ -122,8 +122,11 @@ def jobs(args: Namespace) -> int:
     from backends.queues import cancel, connect, retry
 
     settings = _settings()
-    if not settings.ledger_path.is_file() and args.action == "list":
-        print(f"no jobs: {settings.ledger_path} is not there yet (MASKLOOP_DATA_DIR says where to look)")
+    if not settings.ledger_path.is_file():
+        where = f"{settings.ledger_path} is not there yet (MASKLOOP_DATA_DIR says where to look)"
+        if args.action != "list":
+            raise BadInput(f"no job to {args.action}: {where}")
+        print(f"no jobs: {where}")
         return 0
     ledger = Ledger(settings.ledger_path)
     try:

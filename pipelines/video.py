@@ -106,7 +106,7 @@ class Video:
             self.notes.append(f"{broken} damaged pieces were left out")
 
     def _note_what_is_missing(self, container: Any, stream: Any, count: int, last_s: float) -> None:
-        """Only a notice: a header that counts frames is compared with them, else its duration with the last."""
+        """Only a notice: the header's count against the frames; where it has none, its duration."""
         promised_s = container.duration / av.time_base if container.duration else 0.0
         if stream.frames > count:
             self.notes.append(f"{count} frames could be decoded, the header promises {stream.frames}")
