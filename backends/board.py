@@ -147,6 +147,7 @@ class ConsoleBoard:
             "project": str(project.get("title") or f"project {project['id']}"),
             "frames": len(refs) if isinstance(refs, list) else 0,
             "masks": _work_so_far(task),
+            "has_work": bool(task.get("is_labeled") or task.get("drafts")),
             "is_labeled": bool(task.get("is_labeled")),
             "editor_url": self._editor(int(project["id"]), int(task["id"])),
         }

@@ -24,10 +24,23 @@ function changed(place, value) {
   return true;
 }
 
+// Messages put commands between backticks; they become code, the rest stays text.
+function words(tag, className, text) {
+  const node = el(tag, className);
+  text.split("`").forEach((part, index) => node.append(index % 2 ? el("code", "", part) : part));
+  return node;
+}
+
+function named(name, className, text) {
+  const cell = el("td", className, text);
+  if (text !== "") cell.dataset.name = name;
+  return cell;
+}
+
 function clock(seconds) {
   if (!seconds) return "";
   const then = new Date(seconds * 1000);
-  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   return then.toDateString() === new Date().toDateString() ? time : then.toLocaleDateString() + " " + time;
 }
 
@@ -64,21 +77,21 @@ function jobRow(job) {
   const row = el("tr");
   const state = el("td");
   state.append(el("span", "state " + job.state, job.state));
-  const progress = el("td", "num");
+  const progress = el("td", "num progress");
   const bar = el("progress");
   bar.max = Math.max(1, job.total);
   bar.value = job.done;
   bar.setAttribute("aria-label", "frames done");
   progress.append(bar, el("span", "sub", job.done + " of " + job.total + " frames"));
   if (job.note) progress.lastChild.textContent += ", " + job.note;
-  if (job.error) progress.append(el("span", "why", job.error));
+  if (job.error) progress.append(words("span", "why", job.error));
   const actions = el("td", "actions");
   if (job.can_cancel) actions.append(actionButton("Cancel", "/jobs/" + job.id + "/cancel"));
   if (job.can_retry) actions.append(actionButton("Retry", "/jobs/" + job.id + "/retry"));
   if (job.editor_url) actions.append(editorLink(job.editor_url));
   row.append(
     nameCell(job.clip || "task " + job.task_id, "task " + job.task_id), state, progress,
-    el("td", "num", clock(job.started_at)), el("td", "num", duration(job.took_s)), actions);
+    named("started", "num", clock(job.started_at)), named("took", "num", duration(job.took_s)), actions);
   return row;
 }
 
@@ -86,12 +99,11 @@ function taskRow(task) {
   const row = el("tr");
   const actions = el("td", "actions");
   const path = "/tasks/" + task.id + "/propagate";
-  const button = actionButton("Propagate", path, "primary");
-  actions.append(button);
+  actions.append(actionButton("Propagate", path, task.has_work ? "primary" : ""));
   if (task.editor_url) actions.append(editorLink(task.editor_url));
   row.append(
-    nameCell(task.clip || "task " + task.id, "task " + task.id), el("td", "", task.project),
-    el("td", "num", task.frames), el("td", "", task.masks), actions);
+    nameCell(task.clip || "task " + task.id, "task " + task.id), named("project", "", task.project),
+    named("frames", "num", task.frames), named("masks", "", task.masks), actions);
   return row;
 }
 
@@ -101,7 +113,7 @@ function noticeRow(notice) {
   dot.title = notice.level;
   const where = notice.task_id ? "Task " + notice.task_id + ": " : "";
   const times = notice.times > 1 ? " (" + notice.times + " times)" : "";
-  row.append(dot, el("span", "", where + notice.text + times), el("span", "when", clock(notice.last_at)));
+  row.append(dot, words("span", "", where + notice.text + times), el("span", "when", clock(notice.last_at)));
   return row;
 }
 
