@@ -53,6 +53,8 @@ def origin_of(url: str) -> Origin:
 def safe_fetch(url: str, target: Path, limits: FetchLimits) -> None:
     """Write what ``url`` holds to ``target``, whole or not at all.
 
+    Of a server that does not say how much it sends, a cut goes unseen: look into the file before using it.
+
     Raises BadMedia when the address is refused or the answer is unusable, Unavailable when the server does
     not answer properly now. Messages leave out the query, which may hold a signature.
     """
@@ -111,7 +113,7 @@ def _transfer(
         answer = connection.getresponse()
         if answer.status in _MOVED and (moved := answer.getheader("Location")):
             return moved
-        _save(answer, target, limits.max_bytes, shown)
+        _save(answer, target, limits.max_bytes, shown, deadline)
         return None
     except (OSError, http.client.HTTPException) as error:
         if time.monotonic() >= deadline:
@@ -144,13 +146,14 @@ def _address(origin: Origin, must_be_public: bool) -> str:
     return addresses[0]
 
 
-def _save(answer: http.client.HTTPResponse, target: Path, max_bytes: int, shown: str) -> None:
+def _save(
+    answer: http.client.HTTPResponse, target: Path, max_bytes: int, shown: str, deadline: float
+) -> None:
     if answer.status != 200:
         kind = BadMedia if 400 <= answer.status < 500 and answer.status != 429 else Unavailable
         raise kind(f"{shown} answers {answer.status} {answer.reason}")
-    promised = answer.length  # None: in chunks, whose last one says that it is the last
-    if promised is None and not answer.chunked:
-        raise BadMedia(f"{shown} does not say how much it sends, so a cut would go unseen")
+    # None: not said (Label Studio's local files), or in chunks, whose last one says that it is the last
+    promised = answer.length
     if promised is not None and promised > max_bytes:
         raise BadMedia(f"{shown} has {promised} bytes; at most {max_bytes} are fetched")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,8 +166,8 @@ def _save(answer: http.client.HTTPResponse, target: Path, max_bytes: int, shown:
                 if size > max_bytes:
                     raise BadMedia(f"{shown} sends more than {max_bytes} bytes")
                 file.write(chunk)
-            if promised is not None and size != promised:
-                raise http.client.HTTPException(f"only {size} of {promised} bytes came")
+            if time.monotonic() >= deadline or (promised is not None and size != promised):
+                raise http.client.HTTPException(f"only {size} of {promised or 'unsaid'} bytes came")
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from backends.core.errors import BadMedia
 from backends.labelstudio.connection import Connection
@@ -118,21 +118,20 @@ class FrameLocator:
         return path
 
     def _suffix(self, raw: Path, url: str) -> str:
-        """Look at the header only: format and size, before anything is decoded."""
+        """Format and size by the header alone; then decode once, so that no cut file is kept for ever."""
         shown = url.split("?")[0]
         try:
             with Image.open(raw, formats=list(_FORMATS)) as image:
                 (width, height), kind = image.size, str(image.format)
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise BadMedia(f"{shown} is no JPEG, PNG or WebP image") from error
-        if width * height > self._max_pixels:
-            raise BadMedia(f"{shown} has {width}x{height} pixels; at most {self._max_pixels} are read")
+                if width * height > self._max_pixels:
+                    raise BadMedia(
+                        f"{shown} has {width}x{height} pixels; at most {self._max_pixels} are read"
+                    )
+                image.load()
+        except BadMedia:
+            raise
+        except Exception as error:  # Pillow raises half a dozen unrelated classes on junk
+            raise BadMedia(f"{shown} is no whole JPEG, PNG or WebP image") from error
         return _FORMATS[kind]
 
     def _make_room(self) -> None:
