@@ -58,8 +58,11 @@ class Video:
                 f"{self.path}: cannot be opened as a video ({_words(error)}); wants an MP4, MOV, MKV, "
                 "WebM or AVI file that is complete from its start"
             ) from error
-        with container:
-            yield from self._upright_frames(container)
+        try:
+            with container:
+                yield from self._upright_frames(container)
+        except av.FFmpegError as error:  # some of them are OSErrors too, and would be taken for a full disk
+            raise BadMedia(f"{self.path}: the video cannot be decoded ({_words(error)})") from error
 
     def _upright_frames(self, container: Any) -> Iterator[VideoFrame]:
         if not container.streams.video:
