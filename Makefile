@@ -38,7 +38,7 @@ bench: environments ## start-up, warm restart and stop, in seconds
 	@$(BIN)/python -m pipelines.bench
 
 docs: ours ## check that the documentation names every command, setting and file as it is
-	@$(BIN)/python -m pytest -q tests/test_docs.py
+	@$(BIN)/python -m pytest -q tests/unit/test_docs.py
 
 clean: ## remove environments and caches; keeps build/demo, where annotations live
 	@rm -rf .venv .venv-label-studio .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 import requests
 
-from backends.core.errors import LabelStudioDown, TokenRefused
+from backends.core.errors import BadInput, LabelStudioDown, TokenRefused
 from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
 from backends.queues import WARM_QUEUES
@@ -137,9 +138,9 @@ def _label_studio_to_backend(settings: Settings) -> Iterator[Finding]:
         ours = [b for b in backends if b.get("title") == BACKEND_TITLE or b.get("url", "").rstrip("/") == url]
         for backend in ours:
             connected += 1
-            yield from _connection(backend, name)
+            yield from _connection(client, backend, name)
         if ours:
-            yield from _webhook(client, project_id, name)
+            yield from _webhook(client, project_id, f"{url}/webhook", name)
         if ours and backends[0] not in ours:
             fix = f"remove the backend {backends[0].get('title')!r} under Settings, Model of that project"
             yield Finding(False, f"{name}: another backend stands first, and only the first is asked", fix)
@@ -148,13 +149,14 @@ def _label_studio_to_backend(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, f"no project of this Label Studio is connected to {url}", fix)
 
 
-def _connection(backend: dict[str, Any], name: str) -> Iterator[Finding]:
-    state, reason = backend.get("readable_state") or backend.get("state"), backend.get("error_message")
-    blocked = "reserved" in str(reason) or "block" in str(reason).lower()
+def _connection(client: LabelStudioClient, backend: dict[str, Any], name: str) -> Iterator[Finding]:
+    url = str(backend.get("url"))
+    body = {"project": backend.get("project"), "url": url, "auth_method": "PROBE"}
+    blocked = _blocked(client, "/api/ml", body)
+    state = backend.get("readable_state") or backend.get("state")
     yield Finding(
         backend.get("state") == "CO",
-        f"{name}: Label Studio reaches the backend at {backend.get('url')}: {state}"
-        + (f" ({str(reason)[:200]})" if reason and backend.get("state") != "CO" else ""),
+        f"{name}: Label Studio reaches the backend at {url}: {state}{_because(blocked)}",
         _UNBLOCK if blocked else "see that the backend runs, and that Label Studio can reach that address",
     )
     yield Finding(
@@ -164,14 +166,27 @@ def _connection(backend: dict[str, Any], name: str) -> Iterator[Finding]:
     )
 
 
-def _webhook(client: LabelStudioClient, project_id: int, name: str) -> Iterator[Finding]:
-    hooks = [hook for hook in client.webhooks(project_id) if str(hook.get("url", "")).endswith("/webhook")]
+def _webhook(client: LabelStudioClient, project_id: int, url: str, name: str) -> Iterator[Finding]:
+    hooks = [hook for hook in client.webhooks(project_id) if hook.get("url") == url]
     good = [hook for hook in hooks if hook.get("is_active") and SECRET_HEADER in (hook.get("headers") or {})]
-    yield Finding(
-        bool(good),
-        f"{name}: a webhook with the secret tells the backend what was saved",
-        f"make demo (registers it); where Label Studio refuses the address: {_UNBLOCK}",
-    )
+    said = f"{name}: a webhook with the secret tells the backend what was saved"
+    yield Finding(bool(good), said, "make demo (registers it)")
+    blocked = _blocked(client, "/api/webhooks/", {"project": project_id, "url": url, "actions": ["PROBE"]})
+    yield Finding(not blocked, f"{name}: Label Studio may call the webhook{_because(blocked)}", _UNBLOCK)
+
+
+def _blocked(client: LabelStudioClient, path: str, body: dict[str, Any]) -> str:
+    """Label Studio's words when it refuses to call an address (it drops such calls in silence), else "".
+
+    It is asked to store something with "PROBE" where only certain words are allowed. It refuses that in any
+    case, so nothing is stored; of a blocked address it complains first.
+    """
+    try:
+        client.connection.post(path, body)
+    except (BadInput, TokenRefused) as error:
+        found = re.search(r"URL resolves to .*", str(error))
+        return found.group() if found else ""
+    return ""
 
 
 def _local_files(settings: Settings) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from tests import label_studio as label_studio_server
 from tests.label_studio import LabelStudioServer
 from tests.queue_house import QueueHouse
 from tests.redis_server import RedisServer
+from tests.up_process import UpProcess
 
 
 @pytest.fixture
@@ -51,3 +52,29 @@ def label_studio() -> Iterator[LabelStudioServer]:
     yield server
     server.stop()
     shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A folder with a short path: a unix socket's path may hold 107 characters at most."""
+    folder = Path(tempfile.mkdtemp(prefix="ml-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def up_house() -> Iterator[UpProcess]:
+    """One folder of ``maskloop up`` for the whole session; ``ensure_ready()`` starts it when it is down.
+
+    The first start is a real first start (about a minute). Skips and fails as ``label_studio`` does.
+    """
+    if reason := label_studio_server.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        print(reason)
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="ml-up-"))
+    up = UpProcess(folder / "data")
+    yield up
+    up.end()
+    shutil.rmtree(folder, ignore_errors=True)
