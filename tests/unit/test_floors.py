@@ -38,6 +38,9 @@ def breach(module: str, name: str) -> str | None:
         return f"core is the ground floor; it knows no {theirs[0]}"
     if room == "core" and theirs[0] == "backends" and theirs[1:2] != ["core"]:
         return f"core imports nothing above it; it reaches for {name}"
+    opens_a_room = theirs[0] == "backends" and bool(set(theirs[1:2]) & TORCH_ROOMS)
+    if mine[0] == "backends" and opens_a_room and room not in {*TORCH_ROOMS, "catalogue"}:
+        return f"only the catalogue opens an algorithm's room; {module} reaches for {name}"
     if mine[0] == "backends" and room not in TORCH_ROOMS and theirs[0] in {"torch", "safetensors"}:
         return f"{module} answers Label Studio and knows no {theirs[0]}"
     return None
@@ -58,6 +61,7 @@ def test_imports_stay_on_their_floor(path: Path) -> None:
         ("backends.clicks.grabcut", "from backends.labelstudio import rle"),
         ("backends.labelstudio.client", "from ..video_object.network import Net"),
         ("backends.labelstudio.rle", "import torch.nn"),
+        ("backends.server", "from backends.video_object import network"),
         ("backends.core.masks", "from redis import Redis"),
         ("backends.core.masks", "from backends import settings"),
         ("backends.server", "def f():\n    from torch import nn"),
