@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import threading
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ from backends.queues import PropagationRequest
 JOBS_SHOWN = 30
 NOTICES_SHOWN = 20
 TASKS_SHOWN = 100
+TASKS_READ = 500  # of each project
 TASKS_FRESH_S = 8.0  # several open consoles ask Label Studio once
 
 
@@ -80,6 +83,7 @@ class ConsoleBoard:
         self._public_url = public_url.rstrip("/")
         self._kept = _Kept()
         self._listing = threading.Lock()
+        self._seen: dict[int, Mapping[str, Any]] = {}
 
     def state(self) -> dict[str, Any]:
         """Jobs, workers, the served model and notices."""
@@ -124,16 +128,16 @@ class ConsoleBoard:
 
     def _open_tasks(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
+        seen: dict[int, Mapping[str, Any]] = {}
         for project in self._label_studio.projects():
-            config = _usable_config(project)
+            config = _usable_config(str(project.get("label_config") or ""))
             if config is None:
                 continue
-            for task in self._label_studio.tasks(int(project["id"])):
+            for task in itertools.islice(self._label_studio.tasks(int(project["id"])), TASKS_READ):
                 found.append(self._task(project, task, config))
-                if len(found) >= 5 * TASKS_SHOWN:
-                    break
-        open_first = sorted(found, key=lambda task: (task["is_labeled"], -task["id"]))
-        return open_first[:TASKS_SHOWN]
+                seen[int(task["id"])] = {**task, "project": int(project["id"])}
+        self._seen = seen
+        return sorted(found, key=lambda task: (task["is_labeled"], -task["id"]))[:TASKS_SHOWN]
 
     def _task(
         self, project: Mapping[str, Any], task: Mapping[str, Any], config: LabelConfig
@@ -168,7 +172,8 @@ class ConsoleBoard:
 
     def propagate(self, task_id: int) -> str:
         """Propagate the masks that are saved in a task; the result becomes a prediction."""
-        task = self._label_studio.task(task_id)
+        # Opening a task makes Label Studio ask for predictions, so one that was listed is not opened.
+        task = self._seen.get(task_id) or self._label_studio.task(task_id)
         project_id = int(task["project"])
         config = LabelConfig.parse(str(self._label_studio.project(project_id).get("label_config") or ""))
         saved = latest_work(self._label_studio.annotations(task_id), self._label_studio.drafts(task_id))
@@ -223,10 +228,11 @@ def _told(ask: Callable[[], dict[str, Any] | None], otherwise: dict[str, Any]) -
         return {**otherwise, "error": str(error)}
 
 
-def _usable_config(project: Mapping[str, Any]) -> LabelConfig | None:
-    """The project's configuration when masks can be propagated with it."""
+@functools.lru_cache(maxsize=64)
+def _usable_config(xml: str) -> LabelConfig | None:
+    """The configuration when masks can be propagated with it."""
     try:
-        config = LabelConfig.parse(str(project.get("label_config") or ""))
+        config = LabelConfig.parse(xml)
         refuse_unusable(config)
     except MaskLoopError:
         return None

@@ -57,6 +57,8 @@ class Settings:
     """Most ``/predict`` requests worked on or waiting at once; one more is refused at once with 503."""
     max_regions: int = 150
     """Most regions in one answer: the editor gets slow beyond it."""
+    max_prediction_regions: int = 600
+    """Most regions in one prediction: opening 300 took 9 s; more objects are better split into two tasks."""
     max_clip_frames: int = 50
     """Longer videos are cut into clips of this many frames that overlap by one."""
     max_side_px: int = 854

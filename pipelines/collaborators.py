@@ -94,7 +94,7 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
         # Impatient: the worker has other jobs, and a delivery is tried again with growing pauses.
         client = LabelStudioClient(url, token, timeout_s=10.0, get_attempts=1)
         return LabelStudioSink(
-            client, ledger, row.project_id, row.total, row.size_hw, worker, settings.max_regions
+            client, ledger, row.project_id, row.total, row.size_hw, worker, settings.max_prediction_regions
         )
 
     frames = TaskFrames(locator, settings.max_image_pixels)

@@ -182,7 +182,7 @@ def serve_a_model(models_dir: Path, folder: Path) -> str:
 
 def write_clip(folder: Path, n_frames: int) -> Path:
     """Frames with an orange disc at (20 + 2 i, 24) and a blue one at (46, 14) on green noise."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(7).integers(0, 30, (*SIZE_HW, 3), np.uint8)
     for index in range(n_frames):
         picture = noise + np.array([40, 110, 40], np.uint8)
