@@ -184,15 +184,9 @@ def _draw(points: NDArray[np.float64], width_px: float, size_hw: tuple[int, int]
     line = np.round(((points - low) * _FINE - 0.5) * (1 << _FIXED_BITS)).astype(np.int32)
     if len(line) == 1:
         line = np.repeat(line, 2, axis=0)
-    cv2.polylines(
-        fine,
-        [line.reshape(-1, 1, 2)],
-        False,
-        255,
-        max(1, round(width_px * _FINE) - 1),
-        cv2.LINE_8,
-        _FIXED_BITS,
-    )
+    # OpenCV draws a thickness of 2 n as 2 n + 1 pixels
+    thickness = max(1, 2 * round((width_px * _FINE - 1) / 2))
+    cv2.polylines(fine, [line.reshape(-1, 1, 2)], False, 255, thickness, cv2.LINE_8, _FIXED_BITS)
     covered = cv2.resize(fine, shape[::-1], interpolation=cv2.INTER_AREA)
     return _Stroke(rows, columns, covered >= 128, erases)
 
