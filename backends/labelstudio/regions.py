@@ -27,6 +27,10 @@ MAX_MASK_PIXELS = 50_000_000
 """Regions that claim a larger image are refused before an array is made."""
 
 
+MAX_REGIONS_READ = 1000
+"""Of one result; three objects on 300 frames. The editor itself is slow long before."""
+
+
 @dataclass(frozen=True)
 class Region:
     """One mask as Label Studio holds it."""
@@ -80,7 +84,11 @@ def read_masks(
     """
     regions: dict[str, Region] = {}
     refusals: list[Refusal] = []
-    for item in _brush_results(result, config):
+    found = _brush_results(result, config)
+    if len(found) > MAX_REGIONS_READ:
+        message = f"holds {len(found)} masks; the first {MAX_REGIONS_READ} are read"
+        refusals.append(Problem("", "result", message))
+    for item in found[:MAX_REGIONS_READ]:
         try:
             region = _region(item, config, n_frames, size_hw)
         except _Refused as refused:

@@ -193,3 +193,9 @@ def test_anchors_are_what_a_person_drew_or_changed() -> None:
     assert all(p.is_anchor for p in found)
     assert anchors(regions[1:2], machine) == []
     assert len(anchors(regions[1:2], {})) == 1, "nothing remembered: everything is a person's"
+
+
+def test_masks_beyond_the_limit_are_told() -> None:
+    many = [region(id=f"r{i}", item_index=i % N_FRAMES) for i in range(1003)]
+    read, [refusal] = read_masks(many, CONFIG, N_FRAMES, SIZE_HW)
+    assert len(read) == 1000 and "holds 1003 masks; the first 1000 are read" in str(refusal)
