@@ -87,7 +87,8 @@ def test_redis_cannot_make_a_worker_run_anything(queue_house: QueueHouse, tmp_pa
     assert worker.poll() is None and not any(path.exists() for path in traces)
     called.refresh()
     assert called.is_failed
-    assert "a worker runs only pipelines.jobs.deliver, pipelines.jobs.propagate" in called.latest_result().exc_string
+    said = called.latest_result().exc_string
+    assert "a worker runs only pipelines.jobs.deliver, pipelines.jobs.propagate" in said
 
 
 def leave_trace(job: Job, *_: object) -> None:
