@@ -42,6 +42,7 @@ class House:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "CALLS": str(self.calls_file),
             "PYTHON": str(self.python),
+            "RETRY_PAUSE_S": "0",
         }
         return subprocess.run(
             [str(self.folder / "tools" / "environment"), kind],
