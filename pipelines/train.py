@@ -1,4 +1,4 @@
-"""``maskloop train``: read a config, run the algorithm's training, write the run folder and its model card."""
+"""``maskloop train``: read a config, run the algorithm's training, write the run folder and its card."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def train(
     """
     if algorithm != "video_object":
         raise BadInput(f"unknown algorithm {algorithm!r}; trainable: video_object")
-    from backends.video_object import training  # torch is loaded only when something is trained
+    from backends.video_object import recipe, run_folder  # torch is loaded only when something is trained
 
     values = read_config(config, overrides)
     if fresh:
         _forget(out)
     _use_all_cores()
-    return training.train(
-        training.config_from(values), data, out, trunk=trunk, start_from=start_from, device=device
+    return run_folder.train(
+        recipe.config_from(values), data, out, trunk=trunk, start_from=start_from, device=device
     )
 
 
@@ -70,7 +70,13 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 def _forget(out: Path) -> None:
-    for name in ("config.json", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors"):
+    for name in (
+        "config.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "weights.safetensors",
+        "card.json",
+    ):
         (out / name).unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from backends.core.types import Image, Mask
 from backends.video_object.network import STRIDE
@@ -28,7 +28,7 @@ class Geometry:
 
     @staticmethod
     def of(frame_hw: tuple[int, int], short_side: tuple[int, int] = SHORT_SIDE) -> Geometry:
-        """Short side between 240 and 480 px (fewer cells than channels would break isometry), long side <= 1280."""
+        """Short side 240 to 480 px (fewer cells than channels would break isometry), long side <= 1280."""
         short, long = min(frame_hw), max(frame_hw)
         scale = min(max(short, short_side[0]), short_side[1]) / short
         scale = min(scale, LONG_SIDE / long)
@@ -48,10 +48,11 @@ class Geometry:
         if frame.shape[:2] != self.scaled_hw:
             shrinking = height < frame.shape[0]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-            frame = cv2.resize(frame, (width, height), interpolation=how)
+            frame = np.asarray(cv2.resize(frame, (width, height), interpolation=how), np.uint8)
         below, right = self.padded_hw[0] - height, self.padded_hw[1] - width
         if below or right:
-            frame = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
+            padded = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
+            frame = np.asarray(padded, np.uint8)
         tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
         # a (H, W, 3) array seen as (1, 3, H, W) already is channels-last in memory
         return tensor.permute(2, 0, 1)[None].float() / 255.0
@@ -67,7 +68,7 @@ class Geometry:
         return F.avg_pool2d(tensor[None], 4)[0]
 
     def labels(self, slots: Tensor) -> NDArray[np.uint8]:
-        """Slot logits (K+1, 4h, 4w) -> winning slot per pixel of the frame (H, W); logits are enlarged, not labels."""
+        """Slot logits (K+1, 4h, 4w) -> winning slot per pixel of the frame (H, W); logits are enlarged."""
         full = F.interpolate(slots[None], size=self.padded_hw, mode="bilinear", align_corners=False)
         full = full[..., : self.scaled_hw[0], : self.scaled_hw[1]]
         if self.scaled_hw != self.frame_hw:

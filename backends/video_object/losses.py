@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor, valid: Tensor, *, hardest: float = 0.4) -> Tensor:
     """Cross entropy on the hardest share of pixels + 0.5 Dice.
 
-    ``logits``: aggregated (B, K+1, H, W); ``masks``: (B, K, H, W) in {0, 1}; ``valid``: (B, K) bool, slots that
-    hold an object.
+    ``logits``: aggregated (B, K+1, H, W); ``masks``: (B, K, H, W) in {0, 1}; ``valid``: (B, K) bool, slots
+    that hold an object.
     """
     target = torch.cat((0.5 * torch.ones_like(masks[:, :1]), masks), 1).argmax(1)  # (B, H, W)
     pixel = F.cross_entropy(logits, target, reduction="none").flatten(1)

@@ -1,10 +1,10 @@
 """Template matching: isometric correlation against the template, local correlation against the last frame.
 
 The template ``Y`` (N, C) holds one L2-normalised feature per template position, foreground and background
-together. Correlating with raw ``Y`` distorts distances between the current frame's pixels by ``YᵀY``;
-``Y' = Y A`` with singular values clipped to ``[1/(1+eps), 1+eps]`` (singular value bounding, Jia et al.,
-CVPR 2017; eps 0 is the polar factor) keeps them. That needs column orthonormality, hence N >= C, and the whole
-template at once: foreground and background rows are split afterwards.
+together. Correlating with raw ``Y`` distorts distances between the current frame's pixels by
+``YᵀY``; ``Y' = Y A`` with singular values clipped to ``[1/(1+eps), 1+eps]`` (singular value bounding, Jia et
+al., CVPR 2017; eps 0 is the polar factor) keeps them. That needs column orthonormality, hence N >= C, and
+the whole template at once: foreground and background rows are split afterwards.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def isometry(template: Tensor, *, method: Svb = "eigh", eps: float = 0.2) -> Ten
         gain = torch.where(kept, bounded / values.clamp_min(1e-12), torch.zeros_like(values))
         a = vectors @ (gain[..., :, None] * vectors.transpose(-1, -2)) * scale
         # unit rows times sqrt(N / C): similarities of order one at every grid size
-        return (a * (rows / columns) ** 0.5).to(template.dtype)
+        scaled: Tensor = (a * (rows / columns) ** 0.5).to(template.dtype)
+        return scaled
 
 
 def _spectrum(y: Tensor, method: Svb) -> tuple[Tensor, Tensor]:

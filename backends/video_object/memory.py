@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from backends.core.errors import BadInput, BadMask
 from backends.core.types import Clip, Mask, MaskPrompt, Prompt
@@ -20,14 +20,14 @@ MAX_TEMPLATE_FRAMES = 4
 
 @dataclass(frozen=True)
 class Given:
-    """The masks of a request by frame and object. Identity is the string; the slot is its place in ``objects``."""
+    """The masks of a request by frame and object. The string is the identity, the slot its place here."""
 
     objects: tuple[str, ...]
     by_frame: dict[int, dict[int, MaskPrompt]]  # frame index -> object slot -> prompt
 
     @staticmethod
     def of(clip: Clip, prompts: Sequence[Prompt]) -> Given:
-        """Check and index. Raises BadInput for prompts of another kind, BadMask for size, range or emptiness."""
+        """Check and index. Raises BadInput for other kinds of prompts, BadMask for size, range, emptiness."""
         masks = [p for p in prompts if isinstance(p, MaskPrompt)]
         if len(masks) < len(prompts):
             raise BadInput("propagation starts from masks; turn points and boxes into a mask first")
@@ -87,7 +87,9 @@ def _check(prompt: MaskPrompt, clip: Clip) -> None:
         raise BadMask(f"{where} is {came}; the frames are {clip.size_hw[1]}x{clip.size_hw[0]}")
 
 
-def build_template(network: Network, clip: Clip, given: Given, geometry: Geometry, device: torch.device) -> Template:
+def build_template(
+    network: Network, clip: Clip, given: Given, geometry: Geometry, device: torch.device
+) -> Template:
     """Encode the anchor frames once and make one template of all their cells."""
     rows, masks = [], []
     for frame in given.template_frames():

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from backends.video_object.matching import (
     TOP,
@@ -110,8 +110,10 @@ class Network(nn.Module):
         coarse = F.avg_pool2d(previous, 4)  # (B, K, h, w)
         evidence = self._evidence(now, template, before, coarse.flatten(2))  # (B, K, P, E)
         slots = previous.shape[1]
-        maps = evidence.flatten(0, 1).transpose(1, 2).unflatten(2, (height, width))
-        return self.decoder(maps, now, previous.flatten(0, 1), slots).unflatten(0, (-1, slots))
+        maps = evidence.flatten(0, 1).transpose(1, 2)
+        maps = maps.reshape(*maps.shape[:2], height, width)
+        logits: Tensor = self.decoder(maps, now, previous.flatten(0, 1), slots)
+        return logits.reshape(-1, slots, *logits.shape[1:])
 
     def _evidence(self, now: Encoding, template: Template, before: Encoding, coarse: Tensor) -> Tensor:
         raw = now.embedded @ template.rows.transpose(1, 2)  # (B, P, N)
@@ -158,7 +160,9 @@ class _Decoder(nn.Module):
         x = F.relu(x + self.context(x))
         x = F.relu(x + self.at16(x))
         x = _up(x, now.skip8.shape[-2:])
-        x = F.relu(self.enter8(torch.cat((x, _per_slot(now.skip8, slots), F.avg_pool2d(previous, 2)[:, None]), 1)))
+        x = F.relu(
+            self.enter8(torch.cat((x, _per_slot(now.skip8, slots), F.avg_pool2d(previous, 2)[:, None]), 1))
+        )
         x = F.relu(x + self.at8(x))
         x = _up(x, now.skip4.shape[-2:])
         x = F.relu(self.enter4(torch.cat((x, _per_slot(now.skip4, slots), previous[:, None]), 1)))

@@ -58,13 +58,13 @@ class Sample:
 def draw(videos: Sequence[VideoSequence], config: SampleConfig, seed: int, index: int) -> Sample:
     """Sample ``index`` of the run with ``seed``."""
     rng = np.random.default_rng((seed, index))
-    video = videos[rng.integers(len(videos))]
+    video = videos[int(rng.integers(len(videos)))]
     times = _times(len(video.frames), config, rng)
     frames, masks = _cut(video, times, config, rng)
     valid = np.array([True, False])
     if rng.random() < config.paste:
         same = rng.random() < config.mirror
-        other = video if same else videos[rng.integers(len(videos))]
+        other = video if same else videos[int(rng.integers(len(videos)))]
         labelled = _paste(frames, masks, other, config, rng, mirrored=same)
         valid[1] = labelled
     frames = _jitter(frames, config.jitter, rng)
@@ -89,13 +89,17 @@ def _cut(
     """One crop window (with slight zoom, turn and drift per frame) that begins near the object."""
     label = _object_of(video, times, rng)
     centre = _centre(video.labels[times[1]] == label)
-    window = _Window.draw(centre, config, rng).inside(video.frames[0].shape[:2], config.crop_hw)
+    window = _Window.draw(centre, config, rng).inside(_size(video.frames[0]), config.crop_hw)
     frames, masks = [], np.zeros((FRAMES, SLOTS, *config.crop_hw), np.float32)
     for i, t in enumerate(times):
         matrix = window.matrix(rng)
         frames.append(_warp(video.frames[t], matrix, config.crop_hw))
         masks[i, 0] = _warp_mask(video.labels[t] == label, matrix, config.crop_hw)
     return np.stack(frames).astype(np.float32) / 255.0, masks
+
+
+def _size(frame: NDArray[np.uint8]) -> tuple[int, int]:
+    return frame.shape[0], frame.shape[1]
 
 
 def _object_of(video: VideoSequence, times: list[int], rng: np.random.Generator) -> int:
@@ -147,7 +151,9 @@ class _Window:
         return np.hstack((linear, shift[:, None]))
 
 
-def _warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def _warp(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple[int, int]
+) -> NDArray[np.uint8]:
     border = cv2.BORDER_REFLECT_101
     return cv2.warpAffine(image, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR, borderMode=border)  # type: ignore[return-value]
 
@@ -172,7 +178,9 @@ def _paste(
     window = _Window.draw(_centre(other.labels[times[1]] == label), config, rng)
     height, width = config.crop_hw
     target = (width * rng.uniform(0.05, 0.95), height * rng.uniform(0.1, 0.9))
-    window = _Window(window.centre, target, window.scale * rng.uniform(0.5, 1.0), -1.0 if mirrored else window.flip)
+    window = _Window(
+        window.centre, target, window.scale * rng.uniform(0.5, 1.0), -1.0 if mirrored else window.flip
+    )
     below = rng.random() < 0.4
     labelled = bool(rng.random() >= config.distractor)
     drift = rng.uniform(-12, 12, 2)
@@ -197,11 +205,11 @@ def _jitter(frames: Float, strength: float, rng: np.random.Generator) -> Float:
     out = (frames - mean) * gain + mean + shift
     if rng.random() < 0.1:
         out = np.repeat(out.mean(-1, keepdims=True), 3, -1)
-    return np.clip(out, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(out, 0, 1), np.float32)
 
 
 def _spoil(mask: Float, rng: np.random.Generator) -> Float:
-    """A previous mask as a network would have left it: grown, shrunk, shifted, torn, blurred or, rarely, lost."""
+    """A mask as a network would have left it: grown, shrunk, shifted, torn, blurred or, rarely, lost."""
     draw_ = rng.random()
     if draw_ < 0.3:
         return mask
@@ -213,8 +221,8 @@ def _spoil(mask: Float, rng: np.random.Generator) -> Float:
     out = cv2.dilate(out, kernel) if rng.random() < 0.5 else cv2.erode(out, kernel)  # type: ignore[assignment]
     out = np.roll(out, tuple(int(v) for v in rng.integers(-8, 9, 2)), (0, 1))
     if rng.random() < 0.3:  # a piece is missing or too much
-        y, x = (int(rng.integers(n)) for n in mask.shape)
+        y, x = int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1]))
         side = int(rng.integers(16, 80))
         out = out.copy()
         out[max(0, y - side) : y + side, max(0, x - side) : x + side] = float(rng.random() < 0.3)
-    return cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, 3)))  # type: ignore[return-value]
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, 3))), np.float32)

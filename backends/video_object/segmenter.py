@@ -1,7 +1,7 @@
 """Masks on some frames -> masks on every frame: forward, backward, fused in between, streamed.
 
 An object that is given on several frames is carried from each of them; between two of its given frames the
-forward and the backward pass are mixed by distance. Frames are yielded as soon as both passes are through them.
+forward and the backward pass are mixed by distance. Frames are yielded once both passes are through them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SLOTS_AT_ONCE = 8  # objects decoded together; bounds memory, not results
 
 
 def load(weights: Path, *, device: str = "cpu", threads: int = 0, version: str = "") -> VideoObjectSegmenter:
-    """Read safetensors weights. Raises SetupFault when the file is missing, broken or of another algorithm."""
+    """Read safetensors weights. Raises SetupFault when they are missing, broken or of another algorithm."""
     try:
         with safe_open(weights, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -55,16 +55,21 @@ class _Seen:
 class VideoObjectSegmenter:
     """Weights only; everything of one clip lives in the generator that ``segment`` returns."""
 
-    def __init__(self, network: Network, version: str, device: str = "cpu", short_side: tuple[int, int] = SHORT_SIDE):
+    def __init__(
+        self, network: Network, version: str, device: str = "cpu", short_side: tuple[int, int] = SHORT_SIDE
+    ):
         self.version = version
         self.device = torch.device(device)
         self.short_side = short_side
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.network = network.eval().to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def segment(self, clip: Clip, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
-        """Yield every frame once. Prompts are MaskPrompts; the request is checked before the first frame."""
+        """Yield every frame once. Prompts are MaskPrompts and are checked before the first frame."""
         given = Given.of(clip, prompts)
-        return _ClipRun(self.network, clip, given, Geometry.of(clip.size_hw, self.short_side), self.device).frames()
+        return _ClipRun(
+            self.network, clip, given, Geometry.of(clip.size_hw, self.short_side), self.device
+        ).frames()
 
 
 class _ClipRun:
@@ -92,7 +97,7 @@ class _ClipRun:
         return build_template(self.network, self.clip, self.given, self.geometry, self.device)
 
     def _walk(self, template: Template, order: range) -> Iterator[_Seen]:
-        """One pass over ``order``; objects join at their first given frame and restart at each further one."""
+        """One pass over ``order``; objects join at their first given frame, restart at each further one."""
         given = self.given
         if order.step < 0 and not self._backward_matters():
             return

@@ -57,8 +57,8 @@ def _load_one(root: Path, name: str, height: int) -> VideoSequence:
             label = (label > 0).astype(np.uint8)
         if frame.shape[0] != height:
             size = (round(frame.shape[1] * height / frame.shape[0]), height)
-            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+            label = np.asarray(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         frames.append(frame)
         labels.append(label)
     return VideoSequence(name, tuple(frames), tuple(labels))

@@ -1,80 +1,26 @@
-"""Training of the video object network, resumable to the same result after a kill.
+"""One training at some step: the network, its optimiser, the running average of its weights (which ships).
 
-A run folder holds ``config.json``, ``metrics.jsonl``, ``checkpoint.safetensors`` (weights, optimiser, average)
-and, at the end, ``weights.safetensors``. Losses and recipe: section 1.7 of the method notes in
-``docs/architecture.md``; the running average of the weights is what ships.
+The template is orthogonalised inside every forward pass with its map held constant; the network's own mask is
+fed on from one frame to the next.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
-from tqdm import tqdm
+from torch.nn import functional as F
 
-from backends.core.errors import BadInput
-from backends.video_object import sampling, sequences
 from backends.video_object.losses import segmentation_loss
-from backends.video_object.network import Network, NetworkConfig, aggregate
-
-VALIDATION = ("bear", "bus", "dance-jump", "drift-turn", "horsejump-low", "scooter-gray")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """One run. Everything that decides the result; stored with it."""
-
-    steps: int = 2400
-    batch: int = 6
-    seed: int = 0
-    learning_rate: float = 1e-3
-    """Peak rate of everything but the trunk."""
-    trunk_rate: float = 1e-4
-    """Peak rate of the trunk."""
-    weight_decay: float = 1e-4
-    warm_up: int = 100
-    """Steps of linear warm-up before the cosine."""
-    average: float = 0.998
-    """Decay of the running average of the weights."""
-    amp: bool = True
-    """bfloat16 autocast."""
-    checkpoint_every: int = 100
-    validation: tuple[str, ...] = VALIDATION
-    """Sequences that training never sees."""
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    sample: sampling.SampleConfig = field(default_factory=sampling.SampleConfig)
-
-
-def config_from(values: Mapping[str, Any]) -> TrainingConfig:
-    """Build a config from JSON values; unknown names are refused with the list of known ones."""
-    return _build(TrainingConfig, values, "")
-
-
-def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    default = kind()
-    known = asdict(default)
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise BadInput(f"unknown training setting {where}{name!r}; known: {', '.join(sorted(known))}")
-        current = getattr(default, name)
-        if isinstance(current, (NetworkConfig, sampling.SampleConfig)):
-            value = _build(type(current), value, f"{name}.")
-        elif isinstance(current, tuple):
-            value = tuple(value)
-        given[name] = value
-    return kind(**given)
+from backends.video_object.network import Network, aggregate
+from backends.video_object.recipe import TrainingConfig
+from backends.video_object.sampling import Sample
+from backends.video_object.weights_file import save_atomically
 
 
 class Training:
@@ -84,7 +30,8 @@ class Training:
         self.config = config
         self.device = torch.device(device)
         torch.manual_seed(config.seed)
-        self.network = Network(config.network).to(self.device, memory_format=torch.channels_last)
+        self.network = Network(config.network).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trunk = list(self.network.trunk.parameters())
         known = {id(p) for p in trunk}
         heads = [p for p in self.network.parameters() if id(p) not in known]
@@ -112,7 +59,7 @@ class Training:
     def _reset_average(self) -> None:
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
-    def advance(self, batch: list[sampling.Sample]) -> dict[str, float]:
+    def advance(self, batch: list[Sample]) -> dict[str, float]:
         """One optimiser step. Raises FloatingPointError when the loss is not finite."""
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -121,9 +68,11 @@ class Training:
             losses = rollout_losses(self.network, *_tensors(batch, self.device))
         loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {float(loss)} at step {self.step}; the last checkpoint is kept")
+            raise FloatingPointError(
+                f"loss is {float(loss)} at step {self.step}; the last checkpoint is kept"
+            )
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -176,16 +125,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def save_atomically(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write safetensors beside ``path``, flush to disk, then rename over it."""
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _tensors(batch: list[sampling.Sample], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _tensors(batch: list[Sample], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     frames = torch.from_numpy(np.stack([s.frames for s in batch])).permute(0, 1, 4, 2, 3)
     masks = torch.from_numpy(np.stack([s.masks for s in batch]))
     previous = torch.from_numpy(np.stack([s.previous for s in batch]))
@@ -196,7 +136,7 @@ def _tensors(batch: list[sampling.Sample], device: torch.device) -> tuple[Tensor
 def rollout_losses(
     network: Network, frames: Tensor, masks: Tensor, previous: Tensor, valid: Tensor
 ) -> list[Tensor]:
-    """Segment frames 2 and 3 in a row with the anchor (frame 0) as template; the network's own mask is fed on.
+    """Segment frames 2 and 3 in a row, the anchor (frame 0) as template; the network's own mask is fed on.
 
     ``frames`` (B, 4, 3, H, W); ``masks`` (B, 4, K, H, W); ``previous`` (B, K, H, W) fed as frame 1's mask.
     """
@@ -226,91 +166,3 @@ def _split(encoding: Any, batch: int, times: int) -> list[Any]:
     for name in ("embedded", "skip16", "skip8", "skip4"):
         parts[name] = getattr(encoding, name).unflatten(0, (batch, times)).unbind(1)
     return [kind(encoding.grid_hw, **{k: v[t] for k, v in parts.items()}) for t in range(times)]
-
-
-def train(
-    config: TrainingConfig,
-    data: Path,
-    run_dir: Path,
-    *,
-    trunk: Path | None = None,
-    start_from: Path | None = None,
-    device: str = "cpu",
-) -> Path:
-    """Run (or go on with) the training in ``run_dir``; returns ``weights.safetensors``.
-
-    Ctrl-C and SIGKILL lose at most ``checkpoint_every`` steps. Raises BadInput when the folder holds a run with
-    another config.
-    """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _claim(config, run_dir)
-    videos = sequences.load(data, training_names(data, config.validation))
-    training = Training(config, device)
-    checkpoint = run_dir / "checkpoint.safetensors"
-    if checkpoint.is_file():
-        training.load(checkpoint)
-    elif start_from is not None:
-        training.start_from(start_from)
-    elif trunk is not None:
-        training.start_from_imagenet(trunk)
-    try:
-        _loop(training, videos, run_dir)
-    finally:
-        if training.step:
-            training.save(checkpoint)
-    weights = run_dir / "weights.safetensors"
-    save_weights(training.average, config.network, weights)
-    return weights
-
-
-def _loop(training: Training, videos: list[sequences.VideoSequence], run_dir: Path) -> None:
-    config, start = training.config, training.step
-    bar = tqdm(total=config.steps, initial=start, desc="training", unit="step")
-    with bar, (run_dir / "metrics.jsonl").open("a") as log:
-        for batch in _batches(videos, config, start):
-            figures = training.advance(batch)
-            log.write(json.dumps({k: round(v, 5) for k, v in figures.items()}, allow_nan=False) + "\n")
-            log.flush()
-            bar.set_postfix(loss=f"{figures['loss']:.3f}")
-            bar.update()
-            if training.step % config.checkpoint_every == 0:
-                training.save(run_dir / "checkpoint.safetensors")
-
-
-def _batches(
-    videos: list[sequences.VideoSequence], config: TrainingConfig, start: int
-) -> Iterator[list[sampling.Sample]]:
-    """Batches of steps start, start+1, …; the next one is drawn while the network works."""
-
-    def make(step: int) -> list[sampling.Sample]:
-        first = step * config.batch
-        return [sampling.draw(videos, config.sample, config.seed, first + i) for i in range(config.batch)]
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(make, start)
-        for step in range(start, config.steps):
-            batch = coming.result()
-            coming = pool.submit(make, step + 1)
-            yield batch
-
-
-def training_names(data: Path, validation: tuple[str, ...]) -> list[str]:
-    """All sequences below ``data`` but those kept for validation."""
-    folder = data / "JPEGImages"
-    folder = folder / "480p" if (folder / "480p").is_dir() else folder
-    if not folder.is_dir():
-        raise BadInput(f"{data} holds no JPEGImages folder; training wants the DAVIS layout")
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in validation)
-
-
-def _claim(config: TrainingConfig, run_dir: Path) -> None:
-    path, text = run_dir / "config.json", json.dumps(asdict(config), indent=1)
-    if path.is_file() and path.read_text() != text:
-        raise BadInput(f"{run_dir} holds a run with another config; choose another --out or the same settings")
-    path.write_text(text)
-
-
-def save_weights(state: Mapping[str, Tensor], config: NetworkConfig, path: Path) -> None:
-    """The weights that are served: half precision, with the network's config as metadata."""
-    half = {k: v.half() for k, v in state.items()}
-    save_atomically(half, path, {"algorithm": "video_object", "network": json.dumps(config.as_dict())})

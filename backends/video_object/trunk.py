@@ -1,8 +1,8 @@
 """MobileNetV2 up to stride 16 with batch normalisation folded into the convolutions.
 
-Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2. Key names
-follow torchvision's, so its checkpoints can be folded in. Strided convolutions pad like TensorFlow's SAME on
-even sizes (one row below, one column to the right), as the shipped ImageNet weights expect.
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2. Key
+names follow torchvision's, so its checkpoints can be folded in. Strided convolutions pad like TensorFlow's
+SAME on even sizes (one row below, one column to the right), as the shipped ImageNet weights expect.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class MobileNetV2(nn.Module):
         for (_, conv), (conv_name, norm_name) in zip(convs, sources, strict=False):
             weight, bias = _fold(state, conv_name, norm_name)
             if weight.shape != conv.weight.shape:
-                raise ValueError(f"{conv_name}: {tuple(weight.shape)} does not fit {tuple(conv.weight.shape)}")
+                raise ValueError(
+                    f"{conv_name}: {tuple(weight.shape)} does not fit {tuple(conv.weight.shape)}"
+                )
             with torch.no_grad():
                 conv.weight.copy_(weight)
                 assert conv.bias is not None

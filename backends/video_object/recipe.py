@@ -1,0 +1,60 @@
+"""What decides a training's result: steps, rates, data held back, the network, how clips are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backends.core.errors import BadInput
+from backends.video_object.network import NetworkConfig
+from backends.video_object.sampling import SampleConfig
+
+VALIDATION = ("bear", "bus", "dance-jump", "drift-turn", "horsejump-low", "scooter-gray")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run. Everything that decides the result; stored with it."""
+
+    steps: int = 2400
+    batch: int = 6
+    seed: int = 0
+    learning_rate: float = 1e-3
+    """Peak rate of everything but the trunk."""
+    trunk_rate: float = 1e-4
+    """Peak rate of the trunk."""
+    weight_decay: float = 1e-4
+    warm_up: int = 100
+    """Steps of linear warm-up before the cosine."""
+    average: float = 0.998
+    """Decay of the running average of the weights."""
+    amp: bool = True
+    """bfloat16 autocast."""
+    checkpoint_every: int = 100
+    validation: tuple[str, ...] = VALIDATION
+    """Sequences that training never sees."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+
+def config_from(values: Mapping[str, Any]) -> TrainingConfig:
+    """Build a config from JSON values; unknown names are refused with the list of known ones."""
+    built: TrainingConfig = _build(TrainingConfig, values, "")
+    return built
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    default = kind()
+    known = asdict(default)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise BadInput(f"unknown training setting {where}{name!r}; known: {', '.join(sorted(known))}")
+        current = getattr(default, name)
+        if isinstance(current, (NetworkConfig, SampleConfig)):
+            value = _build(type(current), value, f"{name}.")
+        elif isinstance(current, tuple):
+            value = tuple(value)
+        given[name] = value
+    return kind(**given)
