@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 TTL_S = 20
 """RQ believes in a silent worker, or in the job it runs, for so long: ten beats."""
 
+KEEP_JOBS_S = 14 * 24 * 3600.0
+"""Jobs that ended longer ago are forgotten with their frames; the last finished run of a task stays."""
+
+_PRUNE_EVERY_S = 3600.0
 _MAINTENANCE_S = 3
 _POLL_S = 2
 
@@ -56,6 +60,7 @@ class WarmWorker(SimpleWorker):
         self.log_result_lifespan = False
         self.was_told_to_stop = False
         self.ledger: Ledger = work.ledger
+        self._pruned_at = float("-inf")
 
     @property
     def dequeue_timeout(self) -> int:
@@ -89,9 +94,12 @@ class WarmWorker(SimpleWorker):
                 job.delete()
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's own, then make Redis agree with the ledger."""
+        """RQ's own, then make Redis agree with the ledger; once an hour forget what is old."""
         super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         self.mend()
+        if time.monotonic() - self._pruned_at > _PRUNE_EVERY_S:
+            self._pruned_at = time.monotonic()
+            self.ledger.prune(KEEP_JOBS_S)
 
     def clean_registries(self) -> None:
         """As RQ's; something unreadable in Redis must not end the worker."""
