@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,7 +33,9 @@ class LabelStudio(Protocol):
 
     def project(self, project_id: int) -> dict[str, Any]: ...
 
-    def tasks(self, project_id: int) -> Any: ...
+    def tasks(self, project_id: int) -> Iterable[dict[str, Any]]: ...
+
+    def tasks_with_drafts(self, project_id: int) -> set[int]: ...
 
     def task(self, task_id: int) -> dict[str, Any]: ...
 
@@ -133,9 +135,11 @@ class ConsoleBoard:
             config = _usable_config(str(project.get("label_config") or ""))
             if config is None:
                 continue
-            for task in itertools.islice(self._label_studio.tasks(int(project["id"])), TASKS_READ):
+            number = int(project["id"])
+            drafted = self._label_studio.tasks_with_drafts(number)
+            for task in itertools.islice(self._label_studio.tasks(number), TASKS_READ):
+                seen[int(task["id"])] = task = {**task, "project": number, "draft": task["id"] in drafted}
                 found.append(self._task(project, task, config))
-                seen[int(task["id"])] = {**task, "project": int(project["id"])}
         self._seen = seen
         return sorted(found, key=lambda task: (task["is_labeled"], -task["id"]))[:TASKS_SHOWN]
 
@@ -151,7 +155,7 @@ class ConsoleBoard:
             "project": str(project.get("title") or f"project {project['id']}"),
             "frames": len(refs) if isinstance(refs, list) else 0,
             "masks": _work_so_far(task),
-            "has_work": bool(task.get("is_labeled") or task.get("drafts")),
+            "has_work": bool(task.get("is_labeled") or task["draft"]),
             "is_labeled": bool(task.get("is_labeled")),
             "editor_url": self._editor(int(project["id"]), int(task["id"])),
         }
@@ -240,9 +244,8 @@ def _usable_config(xml: str) -> LabelConfig | None:
 
 
 def _work_so_far(task: Mapping[str, Any]) -> str:
+    if task["draft"]:
+        return "draft"
     if task.get("is_labeled"):
         return "submitted"
-    drafts, predictions = task.get("drafts"), task.get("total_predictions")
-    if drafts:
-        return "draft"
-    return "prediction" if predictions else "none yet"
+    return "prediction" if task.get("total_predictions") else "none yet"

@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.core.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 KEPT = 500  # rows per table; older ones go
@@ -56,7 +58,8 @@ class Event:
 
 
 class Notices:
-    """The two tables. Safe from many threads; a full or broken disk costs the message, never the request."""
+    """The two tables. Safe from many threads. Every method but ``add`` raises Unavailable when the file is
+    locked or broken, or the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,7 +73,7 @@ class Notices:
         try:
             with self._open() as database:
                 _tell(database, level, text, task_id)
-        except (sqlite3.Error, OSError) as error:
+        except Unavailable as error:
             log.error("the notice above could not be kept: %s", error)
 
     def recent(self, limit: int = 50) -> list[Notice]:
@@ -89,7 +92,7 @@ class Notices:
             database.execute("DELETE FROM notices")
 
     def record(self, event: Event) -> None:
-        """Keep a webhook delivery. Raises sqlite3.Error when the file cannot be written."""
+        """Keep a webhook delivery."""
         with self._open() as database:
             database.execute(
                 "INSERT INTO webhook_events (action, project_id, task_id, annotation_id, at)"
@@ -113,15 +116,19 @@ class Notices:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One connection and one transaction per use: a few notices a minute need no pool."""
-        with closing(sqlite3.connect(self._path, timeout=5.0)) as database:
-            database.execute("PRAGMA synchronous = NORMAL")  # as the ledger: only a power cut loses anything
-            with self._lock:
-                if not self._ready:
-                    database.execute("PRAGMA journal_mode=WAL")
-                    database.executescript(_SCHEMA)
-                    self._ready = True
-            with database:
-                yield database
+        try:
+            with closing(sqlite3.connect(self._path, timeout=5.0)) as database:
+                # as in the ledger: only a power cut loses anything
+                database.execute("PRAGMA synchronous = NORMAL")
+                with self._lock:
+                    if not self._ready:
+                        database.execute("PRAGMA journal_mode = WAL")
+                        database.executescript(_SCHEMA)
+                        self._ready = True
+                with database:
+                    yield database
+        except sqlite3.Error as error:
+            raise Unavailable(f"messages cannot be kept in {self._path}: {error}") from error
 
 
 def _tell(database: sqlite3.Connection, level: str, text: str, task_id: int | None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backends import access
 from backends.console import views
-from backends.core.errors import BadInput, MaskLoopError, SetupFault, Unavailable
+from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
 from backends.notices import Event, Notices
 from backends.settings import Settings
@@ -170,10 +169,7 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
     @app.post("/webhook")
     def webhook() -> tuple[dict[str, str], int]:
         event = webhook_event(_body())
-        try:
-            parts.notices.record(event)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the delivery could not be recorded: {error}") from error
+        parts.notices.record(event)
         if event.action == "START_TRAINING":
             parts.notices.add("info", TRAINING_HINT)
         return {"status": "recorded"}, 202

@@ -104,6 +104,18 @@ class LabelStudioClient:
             if not batch or seen >= int(answer.get("total") or 0):
                 return
 
+    def tasks_with_drafts(self, project_id: int) -> set[int]:
+        """Ids of the project's tasks that hold unsubmitted work of anyone (at most 1,000 are asked for).
+
+        The list of tasks does not say so by itself, and with all fields it carries every mask along.
+        """
+        wish = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": True}
+        query = json.dumps({"filters": {"conjunction": "and", "items": [wish]}})
+        answer = _object(
+            self.connection.get("/api/tasks/", {"project": project_id, "query": query, "page_size": 1000})
+        )
+        return {int(task["id"]) for task in _objects(answer.get("tasks"))}
+
     def task(self, task_id: int) -> dict[str, Any]:
         """One task with data, annotations, predictions and drafts."""
         return _object(self.connection.get(f"/api/tasks/{task_id:d}/"))

@@ -117,12 +117,15 @@ def test_a_gesture_travels_through_label_studio(connected: Connected) -> None:
 def test_the_console_lists_and_propagates_real_tasks(connected: Connected) -> None:
     connected.house.worker.start()
     connected.annotate(PAINTED)
+    connected.client.connection.post(
+        f"/api/tasks/{connected.tasks[1]}/drafts", {"result": [PAINTED], "lead_time": 1}
+    )
     console = connected.house.console()
     listing = console.get(f"{connected.house.url}/console/tasks", timeout=60).json()
     mine = {row["id"]: row for row in listing["tasks"] if row["id"] in connected.tasks}
     assert {number: (row["clip"], row["frames"], row["masks"]) for number, row in mine.items()} == {
         connected.tasks[0]: ("bus", N_FRAMES, "submitted"),
-        connected.tasks[1]: ("bus", N_FRAMES, "none yet"),
+        connected.tasks[1]: ("bus", N_FRAMES, "draft"),
     }
     said = console.post(f"{connected.house.url}/console/tasks/{connected.tasks[0]}/propagate", timeout=60)
     assert "1 painted mask over 6 frames" in said.json()["message"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends import notices as module
+from backends.core.errors import Unavailable
 from backends.ledger import Ledger
 from backends.notices import Event, Notices
 
@@ -56,6 +57,8 @@ def test_a_broken_file_costs_the_message_and_not_the_request(
     with caplog.at_level(logging.INFO):
         Notices(path).add("error", "The frame is gone.")
     assert "The frame is gone." in caplog.text and "could not be kept" in caplog.text
+    with pytest.raises(Unavailable, match=r"ledger\.sqlite3"):
+        Notices(path).recent()
 
 
 @pytest.mark.parametrize("first", ["ledger", "notices"])
