@@ -79,11 +79,6 @@ def environment(settings: Settings, login: Login, data: Path) -> dict[str, str]:
     }
 
 
-def has_database(settings: Settings) -> bool:
-    """Whether an earlier start went far enough that this one is quick."""
-    return (settings.data_dir / "label-studio" / "label_studio.sqlite3").exists()
-
-
 def installed_version(settings: Settings) -> str:
     """Label Studio's version from its environment's metadata, without starting it."""
     for folder in _environment_of(settings).glob("lib/python*/site-packages/label_studio-*.dist-info"):

@@ -172,6 +172,11 @@ def sample_task() -> dict[str, Any]:
     }
 
 
+def was_filled_before(data_dir: Path) -> bool:
+    """Whether an earlier start came to its end, so that Label Studio's database is complete."""
+    return (data_dir / "provision.json").exists()
+
+
 def _recall(data_dir: Path) -> _Memory:
     try:
         return _Memory(**json.loads((data_dir / "provision.json").read_text()))

@@ -27,7 +27,7 @@ from pipelines.installation import Login, Services
 from pipelines.label_studio_login import working_login
 from pipelines.locks import DataDirLock
 from pipelines.progress import bar
-from pipelines.provision import Provisioned, draw_sample, provision
+from pipelines.provision import Provisioned, draw_sample, provision, was_filled_before
 from pipelines.supervisor import ChildSpec, Say, Supervisor, python_argv
 
 _FIRST_START = "the first start builds its database, about a minute"
@@ -67,6 +67,8 @@ def _bring_up(
     say = supervisor.say
     label_studio_process.find_label_studio(settings)  # first: what is missing is said before anything starts
     own_clips = _own_clips(clip, settings, say)
+    for name in sorted(named & {"label_studio_url", "label_studio_token"}):
+        say(f"Note: maskloop up starts a Label Studio of its own; MASKLOOP_{name.upper()} is not used.")
     secret = installation.ensure_secret(settings)
     login = installation.ensure_login(settings.data_dir)
     settings = replace(
@@ -76,7 +78,7 @@ def _bring_up(
     )
     services = Services(settings.port, settings.label_studio_port, settings.redis_url)
     installation.keep_services(settings.data_dir, services)
-    hint = "" if label_studio_process.has_database(settings) else _FIRST_START
+    hint = "" if was_filled_before(settings.data_dir) else _FIRST_START
     _start_services(supervisor, settings, login)
     if not own_clips:
         draw_sample(settings)  # while Label Studio starts
@@ -231,7 +233,9 @@ def _stop_signals() -> Iterator[None]:
             _print("\nEnding …")
             raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: stay when the terminal goes
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

@@ -15,6 +15,7 @@ from PIL import Image
 from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
 from pipelines import installation
+from pipelines.ports import is_free
 from pipelines.sample_clip import N_FRAMES
 from tests.up_process import READY, UpProcess, wait_until
 
@@ -131,23 +132,31 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(up_house: UpProcess) 
     assert [len(list(client.tasks(project["id"]))) for project in client.projects()] == [1]
 
 
-def test_a_reset_token_and_an_own_clip_at_the_next_start(up_house: UpProcess, tmp_path: Path) -> None:
+def test_a_start_after_much_has_changed(up_house: UpProcess, tmp_path: Path) -> None:
+    """The token reset, the sample task deleted, another port wanted, an own clip given."""
     up = up_house.ensure_ready()
+    (sample,) = client_of(up).tasks(client_of(up).projects()[0]["id"])
+    client_of(up).delete_task(sample["id"])
     fresh = client_of(up).connection.post("/api/current-user/reset-token/", {})["token"]
     up.stop()
     frames = tmp_path / "walk"
     frames.mkdir()
     for number in range(3):
         Image.fromarray(np.full((48, 64, 3), 60 * number, np.uint8)).save(frames / f"{number}.png")
-    up.start("--clip", str(frames))
+    port = up.settings.port + 1
+    while not is_free("127.0.0.1", port):
+        port += 1
+    up.start("--clip", str(frames), MASKLOOP_PORT=str(port))
     up.wait_for(READY)
     assert "refuses the stored token" in up.output
     login = installation.read_login(up.data_dir)
     assert login is not None and login.token == fresh
     client = client_of(up)
-    tasks = {task["data"]["source"]: task for task in client.tasks(client.projects()[0]["id"])}
-    own = next(task for source, task in tasks.items() if source.startswith("walk"))
-    assert len(tasks) == 2 and len(own["data"]["frames"]) == 3
+    (project,) = client.projects()
+    (own,) = client.tasks(project["id"])
+    assert own["data"]["source"].startswith("walk") and len(own["data"]["frames"]) == 3
+    (backend,), (hook,) = client.ml_backends(project["id"]), client.webhooks(project["id"])
+    assert backend["url"] == f"http://127.0.0.1:{port}" and hook["url"] == f"{backend['url']}/webhook"
     assert f"?task={own['id']}" in up.output, "the screen leads to the person's own clip"
     assert up.run("doctor").returncode == 0
 
