@@ -130,11 +130,18 @@ class ServedHouse:
             host="127.0.0.1",
             port=0,
             threads=self.settings.max_waiting + 8,
-            asyncore_loop_timeout=0.05,
         )
         self.url = f"http://127.0.0.1:{self._server.effective_port}"
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        # its own run() cannot be ended from another thread without closing sockets under a select()
+        while not self._ends.is_set():
+            wasyncore.loop(timeout=0.02, map=self._server._map, count=1)
+        self._server.task_dispatcher.shutdown()
+        wasyncore.close_all(self._server._map)
 
     def post(self, path: str, body: Any) -> Response:
         return requests.post(
@@ -163,10 +170,8 @@ class ServedHouse:
     def close(self) -> None:
         self.worker.end()
         self.ledger.close()
-        # from inside its own loop: closing sockets under a running select() is an error
-        self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._server._map))
+        self._ends.set()
         self._thread.join(PATIENCE_S)
-        self._server.task_dispatcher.shutdown()
         self.label_studio.stop()
 
 

@@ -159,7 +159,12 @@ def test_without_a_fresh_draft_the_last_known_work_counts(house: ServedHouse, tr
     regions = by_id(house.predict(interactive(saved, [propagate()])))
     assert iou(mask_of(regions[region_id("object 1", 1)]), disc(22, 24)) == 1, "not another person's draft"
     assert "last saved state" in house.told()
-    words = {"never saved": "No fresh draft", "down": "cannot be reached", "refused": "token", "failing": "500"}
+    words = {
+        "never saved": "No fresh draft",
+        "down": "cannot be reached",
+        "refused": "token",
+        "failing": "500",
+    }
     assert words[trouble] in house.told()
 
 
