@@ -52,6 +52,16 @@ class _Seen:
     live: tuple[bool, ...]  # per object slot: carried or given in this pass
 
 
+@dataclass(frozen=True)
+class _State:
+    """Where a pass stands: what the next frame needs of the last one."""
+
+    live: list[bool]
+    masks: Tensor  # (K, 4h, 4w) probabilities
+    frame: int = -1
+    encoding: Encoding | None = None  # of that frame, where it was needed
+
+
 class VideoObjectSegmenter:
     """Weights only; everything of one clip lives in the generator that ``segment`` returns."""
 
@@ -98,36 +108,38 @@ class _ClipRun:
 
     def _walk(self, template: Template, order: range) -> Iterator[_Seen]:
         """One pass over ``order``; objects join at their first given frame, restart at each further one."""
-        given = self.given
-        if order.step < 0 and not self._backward_matters():
-            return
-        live = [False] * len(given.objects)
-        before: Encoding | None = None
-        previous = torch.zeros((len(live), *(4 * s for s in self.geometry.grid_hw)), device=self.device)
+        if order.step < 0 and self.given.last == 0:
+            return  # nothing lies before frame 0
+        state = _State(
+            live=[False] * len(self.given.objects),
+            masks=torch.zeros(self._state_shape(), device=self.device),
+        )
         for frame in order:
-            before, previous = self._step(template, frame, before, previous, live)
-            yield _Seen(frame, previous, tuple(live))
+            state = self._step(template, frame, state)
+            yield _Seen(frame, state.masks, tuple(state.live))
 
-    def _backward_matters(self) -> bool:
-        """Not when every object is given on the first given frame alone and that is frame 0."""
-        return self.given.last > 0
+    def _state_shape(self) -> tuple[int, int, int]:
+        height, width = self.geometry.grid_hw
+        return len(self.given.objects), 4 * height, 4 * width
 
     @torch.inference_mode()
-    def _step(
-        self, template: Template, frame: int, before: Encoding | None, previous: Tensor, live: list[bool]
-    ) -> tuple[Encoding, Tensor]:
-        now = self.network.encode(self.geometry.image(self.clip.frames[frame], self.device))
+    def _step(self, template: Template, frame: int, last: _State) -> _State:
+        """One frame further. Frames on which every object is given cost nothing, not even an encoding."""
         fixed = self.given.by_frame.get(frame, {})
-        if before is not None and any(live) and len(fixed) < len(live):
-            current = self._decode(now, template, before, previous, live)
-        else:
-            current = torch.zeros_like(previous)
+        live, masks, now = list(last.live), torch.zeros_like(last.masks), None
+        if any(live) and len(fixed) < len(live):
+            before = last.encoding or self._encode(last.frame)
+            now = self._encode(frame)
+            masks = self._decode(now, template, before, last.masks, live)
         for slot, prompt in fixed.items():
             live[slot] = True
             mask = self.geometry.soft_mask(prompt.mask, self.device)
-            current = current * (1 - mask)
-            current[slot] = mask
-        return now, current
+            masks = masks * (1 - mask)
+            masks[slot] = mask
+        return _State(live, masks, frame, now)
+
+    def _encode(self, frame: int) -> Encoding:
+        return self.network.encode(self.geometry.image(self.clip.frames[frame], self.device))
 
     def _decode(
         self, now: Encoding, template: Template, before: Encoding, previous: Tensor, live: list[bool]

@@ -60,6 +60,26 @@ def test_a_hint_is_gone_on_from_but_not_returned_as_an_anchor(segmenter):
     assert answers[3].anchors == frozenset() and answers[0].anchors == {"cat"}
 
 
+def test_frames_that_are_given_whole_are_not_looked_at_again(segmenter):
+    """Resuming costs only what is left: finished frames come in as hints."""
+    looked_at = []
+
+    class Watched(list):
+        def __getitem__(self, index):
+            looked_at.append(index)
+            return super().__getitem__(index)
+
+    whole = clip(8)
+    start = MaskPrompt("cat", 0, disc(60, 80))
+    finished = [MaskPrompt("cat", t, disc(60, 80 + t), is_anchor=False) for t in range(1, 5)]
+    watched = Clip("noise", Watched(whole.frames), SIZE, whole.names)
+    answers = {a.frame_index: a.masks["cat"] for a in segmenter.segment(watched, [start, *finished])}
+    assert sorted(answers) == list(range(8))
+    assert set(looked_at) == {0, 4, 5, 6, 7}, "the template's frame, the last finished one and the rest"
+    for hint in finished:
+        assert (answers[hint.frame_index] ^ hint.mask).mean() < 0.02
+
+
 def test_the_result_does_not_depend_on_how_many_objects_are_decoded_together(segmenter, monkeypatch):
     prompts = [MaskPrompt(f"o{i}", 0, disc(30 + 20 * i, 40 + 30 * i, 10)) for i in range(3)]
     together = [a.masks for a in segmenter.segment(clip(3), prompts)]
