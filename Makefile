@@ -6,9 +6,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # The first Python that runs, is 3.11 or 3.12 and can make environments; make PYTHON=… names another.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3 /usr/bin/python3; do \
+ifeq ($(strip $(PYTHON)),)
+PYTHON := $(shell for p in python3.11 python3.12 python3 /usr/bin/python3; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
 	>/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+endif
 export PYTHON
 
 BIN := .venv/bin
