@@ -1,1 +1,1 @@
-"""Everything that takes longer than a request: jobs, the worker, ingest, training, the supervisor, the CLI."""
+"""Everything that takes longer than a request: jobs, the worker, ingest, training, the supervisor."""

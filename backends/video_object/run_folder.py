@@ -72,7 +72,9 @@ def write_card(config: TrainingConfig, names: list[str], run_dir: Path, began_wi
         "began_with": began_with.name if began_with else "random weights",
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}",
-        "seconds": round(sum(json.loads(line).get("seconds", 0.0) for line in (run_dir / "metrics.jsonl").open())),
+        "seconds": round(
+            sum(json.loads(line).get("seconds", 0.0) for line in (run_dir / "metrics.jsonl").open())
+        ),
         "weights_sha256": hashlib.sha256((run_dir / "weights.safetensors").read_bytes()).hexdigest(),
     }
     (run_dir / "card.json").write_text(json.dumps(card, indent=1, allow_nan=False))
