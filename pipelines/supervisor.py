@@ -142,7 +142,7 @@ class Supervisor:
         Returns the seconds waited. Raises SetupFault when a child ends or the limit passes.
         """
         begun = time.monotonic()
-        next_word_s = 3.0
+        next_word_s = 2.0
         while not ready():
             self.check()
             waited = time.monotonic() - begun

@@ -80,8 +80,10 @@ def _bring_up(
     installation.keep_services(settings.data_dir, services)
     hint = "" if was_filled_before(settings.data_dir) else _FIRST_START
     _start_services(supervisor, settings, login)
-    if not own_clips:
-        draw_sample(settings)  # while Label Studio starts
+    if not own_clips:  # while Label Studio starts
+        if hint:
+            say("Drawing the sample clip …")
+        draw_sample(settings)
     settings, login = _await_label_studio(supervisor, settings, login, hint)
     supervisor.wait_until(lambda: _answers(f"{backend_url(settings)}/health"), "the backend", limit_s=120)
     ready = provision(settings, backend_url(settings), secret, login, own_clips=own_clips)
