@@ -65,10 +65,9 @@ def _bring_up(
 ) -> Provisioned:
     """Start the services in their order and fill Label Studio; raises SetupFault naming what is missing."""
     say = supervisor.say
+    _remark_unused(named, say)
     label_studio_process.find_label_studio(settings)  # first: what is missing is said before anything starts
     own_clips = _own_clips(clip, settings, say)
-    for name in sorted(named & {"label_studio_url", "label_studio_token"}):
-        say(f"Note: maskloop up starts a Label Studio of its own; MASKLOOP_{name.upper()} is not used.")
     secret = installation.ensure_secret(settings)
     login = installation.ensure_login(settings.data_dir)
     settings = replace(
@@ -89,6 +88,11 @@ def _bring_up(
     ready = provision(settings, backend_url(settings), secret, login, own_clips=own_clips)
     supervisor.wait_until(lambda: _worker_ready(settings), "the worker (loads the model)", limit_s=300)
     return ready
+
+
+def _remark_unused(named: frozenset[str], say: Say) -> None:
+    for name in sorted(named & {"label_studio_url", "label_studio_token"}):
+        say(f"Note: maskloop up starts a Label Studio of its own; MASKLOOP_{name.upper()} is not used.")
 
 
 def _start_services(supervisor: Supervisor, settings: Settings, login: Login) -> None:
