@@ -1,7 +1,7 @@
 """Model versions on disk and the pointer to the served one. Knows files and names, no tensors.
 
-``models_dir/<algorithm>/<version>/weights.safetensors`` beside ``card.json``; ``models_dir/<algorithm>/served``
-is a text file with the served version's name, replaced atomically. Without it the shipped weights are served.
+``models_dir/<algorithm>/<version>/weights.safetensors`` beside its card; ``models_dir/<algorithm>/served`` is
+a text file with the served version's name, replaced atomically. Without it the shipped weights are served.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Registry:
             weights = self._folder(algorithm, version) / "weights.safetensors"
             if weights.is_file():
                 return Served(version, weights)
-            raise SetupFault(f"{pointer} names {version!r}, but {weights} is missing; promote another version")
+            raise SetupFault(f"{pointer} names {version!r} without {weights}; promote another version")
         weights = _SHIPPED / algorithm / "weights" / "weights.safetensors"
         if not weights.is_file():
             raise SetupFault(f"no weights for {algorithm!r}: train some with `maskloop train {algorithm}`")

@@ -55,7 +55,9 @@ def propagate(work: Collaborators, job_id: str, generation: int) -> None:
         work.ledger.give_back(job_id, generation)
         raise
     else:
-        _deliver_now(work, work.ledger.finish(job_id, generation, run.network_s))
+        row = work.ledger.finish(job_id, generation, run.network_s)
+        work.ledger.forget_states(job_id)
+        _deliver_now(work, row)
 
 
 def deliver(work: Collaborators, job_id: str) -> None:
@@ -85,7 +87,7 @@ class _Run:
         """Every frame that is not finished yet, into the ledger."""
         ledger, row = self.work.ledger, self.row
         anchors = ledger.anchors(row.id)
-        finished = {frame.frame_index for frame in ledger.frames(row.id)}
+        finished = {frame.frame_index: frame for frame in ledger.frames(row.id)}
         if len(finished) == row.total:
             return
         clip = self.work.clip(row)
@@ -100,7 +102,7 @@ class _Run:
         )
         for frame in stream:
             self._react(ledger.put_frame(row.id, row.generation, frame, self.network_s))
-            finished.add(frame.frame_index)
+            finished[frame.frame_index] = frame
         if len(finished) < row.total:
             raise RuntimeError(f"the model left out {row.total - len(finished)} of {row.total} frames")
 

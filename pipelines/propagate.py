@@ -7,7 +7,7 @@ that object's neighbouring anchors is stale; every other cell is taken from the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -67,26 +67,28 @@ def propagate(
     anchors: Sequence[MaskPrompt],
     *,
     earlier: Earlier | None = None,
-    finished: Collection[int] = (),
+    finished: Mapping[int, FrameMasks] | None = None,
     watch: Stopwatch | None = None,
 ) -> Iterator[FrameMasks]:
     """Yield every frame that is not in ``finished``, whole: all objects that have an anchor.
 
-    Frames without a stale cell come first, at no cost. A span that was interrupted is walked again from its
-    anchors, because masks alone are not the state of the network; its finished frames are not yielded twice,
-    and the rest is what an undisturbed run gives. Anchors come back bit for bit with confidence 1; another
-    object's mask gives way to them. Raises BadMask when no anchor shows anything.
+    Frames without a stale cell come first, at no cost. A span that was interrupted goes on from its finished
+    frames: their soft masks are the network's state, so the rest is what an undisturbed run gives. A
+    segmenter without such state walks the span again; finished frames are not yielded twice. Anchors come
+    back bit for bit with confidence 1; another object's mask gives way to them. Raises BadMask when no anchor
+    shows anything.
     """
     if not any(anchor.mask.any() for anchor in anchors):
         raise BadMask("every given mask is empty; paint an object on at least one frame")
-    run = _Run(segmenter, clip, anchors, earlier or Earlier(), watch or Stopwatch())
+    finished = finished or {}
+    run = _Run(segmenter, clip, anchors, earlier or Earlier(), finished, watch or Stopwatch())
     spans = stale_spans(run.earlier.anchors, anchor_digests(anchors), len(clip))
     waiting = {t for span in spans for frames in span.stale.values() for t in frames}
     for index in range(len(clip)):
         if index not in waiting and index not in finished:
             yield run.assemble(index, {}, {})
     for span in spans:
-        if wanted := {t for frames in span.stale.values() for t in frames} - set(finished):
+        if wanted := {t for frames in span.stale.values() for t in frames} - finished.keys():
             yield from run.span(span, wanted)
 
 
@@ -99,9 +101,11 @@ class _Run:
         clip: Clip,
         anchors: Sequence[MaskPrompt],
         earlier: Earlier,
+        finished: Mapping[int, FrameMasks],
         watch: Stopwatch,
     ) -> None:
         self.segmenter, self.clip, self.earlier, self.watch = segmenter, clip, earlier, watch
+        self.finished = finished
         self.anchors = {(a.object_id, a.frame_index): a for a in anchors}
         self.objects = sorted({a.object_id for a in anchors})
 
@@ -116,7 +120,7 @@ class _Run:
             index = span.first + found.frame_index
             if index in wanted:
                 fresh = {n: (m, float(found.confidence.get(n, 0.0))) for n, m in found.masks.items()}
-                yield self.assemble(index, fresh, span.stale)
+                yield replace(self.assemble(index, fresh, span.stale), soft=found.soft)
 
     def assemble(
         self, index: int, fresh: Mapping[str, tuple[Mask, float]], stale: Mapping[str, frozenset[int]]
@@ -157,6 +161,9 @@ class _Run:
         at = index - span.first
         if anchor := self.anchors.get((name, index)):
             return MaskPrompt(name, at, anchor.mask)
+        done = self.finished.get(index)
+        if done is not None and name in done.soft:
+            return MaskPrompt(name, at, done.masks[name], is_anchor=False, soft=done.soft[name])
         cached = self.earlier.frames.get(index)
         if cached is None or name not in cached.masks or index in span.stale.get(name, ()):
             return None

@@ -1,1 +1,1 @@
-"""The ground floor: value types, protocols, masks, frames, metrics, errors. No torch, no Label Studio, no Redis."""
+"""The ground floor: value types, protocols, masks, frames, metrics, errors. No torch, Redis, Label Studio."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zlib
 
 import numpy as np
 
 from backends.core.errors import BadMask
-from backends.core.types import Mask
+from backends.core.types import Mask, Soft
 
 
 def pack(mask: Mask) -> bytes:
@@ -28,6 +29,24 @@ def unpack(packed: bytes, size_hw: tuple[int, int]) -> Mask:
         raise BadMask(f"stored mask holds {len(bits)} bytes; {height}x{width} needs {wanted}")
     flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
     return flat.astype(np.bool_).reshape(height, width)
+
+
+def pack_soft(soft: Soft) -> bytes:
+    """(h, w) uint8 -> its size and compressed bytes; a few kB for an object at 480p."""
+    height, width = soft.shape
+    return struct.pack("<HH", height, width) + zlib.compress(soft.tobytes(), 1)
+
+
+def unpack_soft(packed: bytes) -> Soft:
+    """Inverse of :func:`pack_soft`. Raises BadMask when the bytes do not hold exactly h*w values."""
+    try:
+        height, width = struct.unpack_from("<HH", packed)
+        values = zlib.decompressobj().decompress(packed[4:], height * width + 1)
+    except (struct.error, zlib.error) as error:
+        raise BadMask(f"stored soft mask cannot be unpacked: {error}") from error
+    if len(values) != height * width:
+        raise BadMask(f"stored soft mask holds {len(values)} values; {height}x{width} were wanted")
+    return np.frombuffer(values, np.uint8).reshape(height, width).copy()
 
 
 def digest(mask: Mask) -> str:

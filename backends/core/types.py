@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from backends.core.errors import BadMask, BadMedia
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB 0..255
+Soft = NDArray[np.uint8]  # (h, w) probability 0..255 at the network's own resolution
 Mask = NDArray[np.bool_]  # (H, W)
 
 
@@ -73,13 +74,15 @@ class MaskPrompt:
     """The mask of one object on one frame.
 
     ``is_anchor`` True: a person drew or changed it; it enters the template and is never overwritten.
-    False: a machine's finished mask, used only as the state to go on from (resume, end of a re-run span).
+    False: a machine's finished mask, used only as the state to go on from (the end of a re-run span). With
+    ``soft``, the segmenter's own state of that frame, a pass goes on exactly as if it had never stopped.
     """
 
     object_id: str
     frame_index: int
     mask: Mask  # (H, W) bool
     is_anchor: bool = True
+    soft: Soft | None = None
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
@@ -130,13 +133,15 @@ class FrameMasks:
     """What a segmenter says of one frame: each object's mask and confidence (0..1).
 
     An object that is known but not visible has an all-False mask. Objects that a person's mask fixes on this
-    frame are named in ``anchors`` and come back bit for bit with confidence 1.
+    frame are named in ``anchors`` and come back bit for bit with confidence 1. ``soft`` is what a later run
+    needs beside the masks to go on from this frame (see MaskPrompt); a segmenter without it leaves it empty.
     """
 
     frame_index: int
     masks: Mapping[str, Mask]
     confidence: Mapping[str, float]
     anchors: frozenset[str] = field(default_factory=frozenset)
+    soft: Mapping[str, Soft] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from itertools import groupby
 
-from backends.core.masks import pack, unpack
+from backends.core.masks import pack, pack_soft, unpack, unpack_soft
 from backends.core.types import FrameMasks
 from backends.ledger.jobs import Jobs
 from backends.ledger.rows import JobRow, State, fetch, guard
@@ -47,6 +47,11 @@ class FrameRows(Jobs):
         row = self.last_done_job(task_id, model_version)
         return None if row is None else (row, self.frames(row.id))
 
+    def forget_states(self, job_id: str) -> None:
+        """Drop what only an interrupted run needs: the soft masks of a finished job's frames."""
+        with self._write() as db:
+            db.execute("UPDATE cells SET soft = NULL WHERE job_id = ?", (job_id,))
+
     def forget_frames(self, job_id: str) -> JobRow:
         """Drop the job's finished frames (it would start afresh)."""
         with self._write() as db:
@@ -63,8 +68,8 @@ def _put_cells(db: sqlite3.Connection, job_id: str, frame: FrameMasks, packed: d
         (job_id, frame.frame_index, job_id),
     )
     db.executemany(
-        "INSERT OR REPLACE INTO cells (job_id, frame_index, object_id, confidence, is_anchor, mask)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO cells (job_id, frame_index, object_id, confidence, is_anchor, mask, soft)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 job_id,
@@ -73,6 +78,7 @@ def _put_cells(db: sqlite3.Connection, job_id: str, frame: FrameMasks, packed: d
                 float(frame.confidence.get(name, 0.0)),
                 name in frame.anchors,
                 mask,
+                pack_soft(frame.soft[name]) if name in frame.soft else None,
             )
             for name, mask in packed.items()
         ],
@@ -85,4 +91,5 @@ def _frame(rows: list[sqlite3.Row], size_hw: tuple[int, int]) -> FrameMasks:
         masks={row["object_id"]: unpack(row["mask"], size_hw) for row in rows},
         confidence={row["object_id"]: row["confidence"] for row in rows},
         anchors=frozenset(row["object_id"] for row in rows if row["is_anchor"]),
+        soft={row["object_id"]: unpack_soft(row["soft"]) for row in rows if row["soft"] is not None},
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backends.core.errors import SetupFault, Unavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_MS = 15_000
 
 _SCHEMA = """
@@ -37,7 +37,7 @@ CREATE TABLE frames (
 CREATE TABLE cells (
   job_id TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, frame_index INTEGER NOT NULL,
   object_id TEXT NOT NULL, confidence REAL NOT NULL, is_anchor INTEGER NOT NULL, mask BLOB NOT NULL,
-  PRIMARY KEY (job_id, frame_index, object_id)) WITHOUT ROWID;
+  soft BLOB, PRIMARY KEY (job_id, frame_index, object_id)) WITHOUT ROWID;
 CREATE TABLE predictions (
   task_id INTEGER NOT NULL, model_version TEXT NOT NULL, state TEXT NOT NULL, digest TEXT NOT NULL,
   prediction_id INTEGER, doubted_at REAL NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
@@ -80,6 +80,9 @@ class Store:
                 # executescript() would commit the open transaction: two processes may start at once.
                 for statement in _SCHEMA.split(";\n"):
                     db.execute(statement)
+            elif version == 1:
+                db.execute("ALTER TABLE cells ADD COLUMN soft BLOB")
+            if version < SCHEMA_VERSION:
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _db(self) -> sqlite3.Connection:

@@ -47,21 +47,23 @@ class Given:
             slot = objects.index(prompt.object_id)
             if slot not in cell or prompt.is_anchor:
                 cell[slot] = prompt
+        if all(p.soft is not None for p in masks):
+            raise BadInput("only states to go on from were given; the masks they came from are needed too")
         return Given(objects, by_frame)
 
     @property
     def first(self) -> int:
-        """The first frame with any given mask."""
-        return min(self.by_frame)
+        """The first frame with a given mask."""
+        return min(t for t, cell in self.by_frame.items() if _is_source(cell))
 
     @property
     def last(self) -> int:
-        """The last frame with any given mask."""
-        return max(self.by_frame)
+        """The last frame with a given mask."""
+        return max(t for t, cell in self.by_frame.items() if _is_source(cell))
 
     def frames_of(self, slot: int) -> list[int]:
-        """Frames where this object is given, in order."""
-        return sorted(t for t, cell in self.by_frame.items() if slot in cell)
+        """Frames where this object's mask is given, in order; states to go on from do not count."""
+        return sorted(t for t, cell in self.by_frame.items() if slot in cell and cell[slot].soft is None)
 
     def anchors_on(self, frame: int) -> dict[str, Mask]:
         """Masks that a person gave for this frame."""
@@ -71,11 +73,15 @@ class Given:
     def template_frames(self) -> list[int]:
         """Up to four frames with anchors, spread over the clip; without anchors, any given frame."""
         frames = sorted(t for t, cell in self.by_frame.items() if any(p.is_anchor for p in cell.values()))
-        frames = frames or sorted(self.by_frame)
+        frames = frames or sorted(t for t, cell in self.by_frame.items() if _is_source(cell))
         if len(frames) <= MAX_TEMPLATE_FRAMES:
             return frames
         chosen = np.linspace(0, len(frames) - 1, MAX_TEMPLATE_FRAMES).round().astype(int)
         return [frames[i] for i in chosen]
+
+
+def _is_source(cell: dict[int, MaskPrompt]) -> bool:
+    return any(p.soft is None for p in cell.values())
 
 
 def _check(prompt: MaskPrompt, clip: Clip) -> None:
@@ -104,6 +110,8 @@ def _cells(cell: dict[int, MaskPrompt], slots: int, geometry: Geometry, device: 
     height, width = geometry.grid_hw
     shares = torch.full((1, slots, height * width), -1.0, device=device)
     for slot, prompt in cell.items():
+        if prompt.soft is not None:
+            continue
         soft = geometry.soft_mask(prompt.mask, device)
         shares[0, slot] = F.avg_pool2d(soft[None], 4).flatten()
     return shares

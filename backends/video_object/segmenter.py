@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from backends.core.errors import SetupFault
-from backends.core.types import Clip, FrameMasks, Prompt
+from backends.core.types import Clip, FrameMasks, MaskPrompt, Prompt
 from backends.video_object.geometry import SHORT_SIDE, Geometry
 from backends.video_object.memory import Given, build_template
 from backends.video_object.network import Encoding, Network, NetworkConfig, Template, aggregate
@@ -50,6 +50,11 @@ class _Seen:
     frame: int
     probabilities: Tensor  # (K, 4h, 4w)
     live: tuple[bool, ...]  # per object slot: carried or given in this pass
+
+    @property
+    def state(self) -> NDArray[np.uint8]:
+        """(K, 4h, 4w): what this pass hands to the next frame."""
+        return _bytes(self.probabilities)
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,11 @@ class _ClipRun:
         waiting: dict[int, NDArray[np.uint8]] = {}
         for seen in self._walk(template, range(given.last, -1, -1)):
             if seen.frame < given.first:
-                yield self._answer(seen.frame, seen.probabilities, seen.live)
-            else:  # bytes are enough to be mixed later: 26 kB per object and 480p frame
-                waiting[seen.frame] = (seen.probabilities * 255).round().to(torch.uint8).cpu().numpy()
+                yield self._answer(seen, seen.probabilities, seen.live)
+            else:  # 26 kB per object and 480p frame until the forward pass comes by
+                waiting[seen.frame] = _bytes(seen.probabilities)
         for seen in self._walk(template, range(given.first, last + 1)):
-            probabilities, live = self._fuse(seen, waiting.pop(seen.frame, None))
-            yield self._answer(seen.frame, probabilities, live)
+            yield self._answer(seen, *self._fuse(seen, waiting.pop(seen.frame, None)))
 
     @torch.inference_mode()
     def _template(self) -> Template:
@@ -127,16 +131,26 @@ class _ClipRun:
         """One frame further. Frames on which every object is given cost nothing, not even an encoding."""
         fixed = self.given.by_frame.get(frame, {})
         live, masks, now = list(last.live), torch.zeros_like(last.masks), None
-        if any(live) and len(fixed) < len(live):
+        if any(on and slot not in fixed for slot, on in enumerate(live)):
             before = last.encoding or self._encode(last.frame)
             now = self._encode(frame)
             masks = self._decode(now, template, before, last.masks, live)
+        masks = self._fix(masks, fixed, live)
+        # whole 1/255ths, so that a state that was stored goes on exactly like one that was not
+        return _State(live, (masks * 255).round() / 255, frame, now)
+
+    def _fix(self, masks: Tensor, fixed: dict[int, MaskPrompt], live: list[bool]) -> Tensor:
+        """Put given masks, then states to go on from, in place of what the network says."""
         for slot, prompt in fixed.items():
             live[slot] = True
-            mask = self.geometry.soft_mask(prompt.mask, self.device)
-            masks = masks * (1 - mask)
-            masks[slot] = mask
-        return _State(live, masks, frame, now)
+            if prompt.soft is None:
+                mask = self.geometry.soft_mask(prompt.mask, self.device)
+                masks = masks * (1 - mask)
+                masks[slot] = mask
+        for slot, prompt in fixed.items():
+            if prompt.soft is not None:
+                masks[slot] = torch.from_numpy(prompt.soft).to(self.device).float() / 255
+        return masks
 
     def _encode(self, frame: int) -> Encoding:
         return self.network.encode(self.geometry.image(self.clip.frames[frame], self.device))
@@ -177,8 +191,8 @@ class _ClipRun:
         return mixed, tuple(live)
 
     @torch.inference_mode()
-    def _answer(self, frame: int, probabilities: Tensor, live: tuple[bool, ...]) -> FrameMasks:
-        anchors = self.given.anchors_on(frame)
+    def _answer(self, seen: _Seen, probabilities: Tensor, live: tuple[bool, ...]) -> FrameMasks:
+        anchors = self.given.anchors_on(seen.frame)
         labels = self.geometry.labels(_slot_logits(probabilities))
         masks, confidence = {}, {}
         for slot, name in enumerate(self.given.objects):
@@ -189,7 +203,14 @@ class _ClipRun:
                 for anchored in anchors.values():
                     mask &= ~anchored
                 masks[name], confidence[name] = mask, _certainty(probabilities[slot])
-        return FrameMasks(frame, masks, confidence, frozenset(anchors))
+        state = seen.state
+        soft = {name: state[slot] for slot, name in enumerate(self.given.objects) if seen.live[slot]}
+        return FrameMasks(seen.frame, masks, confidence, frozenset(anchors), soft)
+
+
+def _bytes(probabilities: Tensor) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = (probabilities * 255).round().to(torch.uint8).cpu().numpy()
+    return found
 
 
 def _slot_logits(probabilities: Tensor) -> Tensor:

@@ -115,14 +115,14 @@ def test_an_object_that_is_gone_is_gone_everywhere() -> None:
 @pytest.mark.parametrize("done", [0, 1, 5, N - 1])
 def test_what_was_interrupted_goes_on_to_the_same_masks(done: int) -> None:
     whole = run([A0, A6, B0])
-    rest = run([A0, A6, B0], finished={f.frame_index for f in whole[:done]})
+    rest = run([A0, A6, B0], finished={f.frame_index: f for f in whole[:done]})
     assert len(rest) == N - done and same_frames([*whole[:done], *rest], whole)
 
 
 def test_interrupted_correction_goes_on_to_the_same_masks() -> None:
     before, anchors = earlier([A0, B0]), [A0, A6, B0]
     whole = run(anchors, earlier=before)
-    rest = run(anchors, earlier=before, finished={f.frame_index for f in whole[:7]})
+    rest = run(anchors, earlier=before, finished={f.frame_index: f for f in whole[:7]})
     assert same_frames([*whole[:7], *rest], whole)
 
 

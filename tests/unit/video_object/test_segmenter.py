@@ -60,6 +60,26 @@ def test_a_hint_is_gone_on_from_but_not_returned_as_an_anchor(segmenter):
     assert answers[3].anchors == frozenset() and answers[0].anchors == {"cat"}
 
 
+@pytest.mark.parametrize("frames", [[0], [4], [0, 6], [2, 7]])
+@pytest.mark.parametrize("stopped_after", [1, 3, 6])
+def test_a_stopped_run_goes_on_exactly(segmenter, frames, stopped_after):
+    anchors = [MaskPrompt("cat", t, disc(60, 60 + 5 * t)) for t in frames]
+    anchors.append(MaskPrompt("dog", 5, disc(30, 130, 15)))
+    whole = list(segmenter.segment(clip(9), anchors))
+    states = [
+        MaskPrompt(name, a.frame_index, a.masks[name], is_anchor=False, soft=soft)
+        for a in whole[:stopped_after]
+        for name, soft in a.soft.items()
+        if name not in a.anchors
+    ]
+    resumed = {a.frame_index: a for a in segmenter.segment(clip(9), [*anchors, *states])}
+    for answer in whole[stopped_after:]:
+        again = resumed[answer.frame_index]
+        assert again.confidence == answer.confidence
+        for name, mask in answer.masks.items():
+            assert np.array_equal(again.masks[name], mask), (answer.frame_index, name)
+
+
 def test_frames_that_are_given_whole_are_not_looked_at_again(segmenter):
     """Resuming costs only what is left: finished frames come in as hints."""
     looked_at = []
