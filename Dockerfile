@@ -1,11 +1,11 @@
 # One image for the backend and the worker.
-#   CPU (default):  docker compose build
-#   GPU:            see docker-compose.gpu.yml, which sets TORCH_INDEX to a CUDA build of the same torch release
+#   docker compose build, with TORCH_INDEX in .env choosing the build of torch (CPU or CUDA)
 ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-# Where the torch build comes from. The plain release on the package index is a CUDA build of several GB.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The address of the package index that holds the wanted torch build, as PyTorch's "Get started" page names it.
+# Empty: the plain release, on Linux a CUDA build of several GB.
+ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/maskloop
 WORKDIR /src
@@ -13,7 +13,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY backends/ backends/
 COPY pipelines/ pipelines/
 COPY labelstudio_config/ labelstudio_config/
-RUN /opt/maskloop/bin/pip install --extra-index-url "${TORCH_INDEX}" --constraint constraints.txt . \
+RUN /opt/maskloop/bin/pip install ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} --constraint constraints.txt . \
     && /opt/maskloop/bin/pip uninstall --yes setuptools pip
 
 FROM ${PYTHON_IMAGE}

@@ -144,8 +144,8 @@ def test_each_page_can_be_reached_from_the_index() -> None:
 FOLDERS = "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me", "Us" + "ers", "opt/py" + "pi", "opt/whe" + "els"])
 FOREIGN = {
     "a path of one machine": rf"(?<![\w.$}})\]*-])/(?:{FOLDERS})/[\w.]",
-    "a package index other than torch's own": r"index-url[= ]+[\"']?\w+:(?!//download\.pytorch\.org/)"
-    r"|INDEX(?:_URL)?[=:] *[\"']?\w+:(?!//download\.pytorch\.org/)",
+    "a package index": r"index-url[= ]+[\"']?\w+://|INDEX(?:_URL)?[=:] *[\"']?\w+://|download\.pyto"
+    + r"rch\.org",
     "a package host": "pytho" + r"nhosted\.org",
 }
 
