@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LIMIT_S = 180.0
 """How long one step of the editor may take: a loaded machine is slow, a step that hangs must end."""
 
+SETTLED_MS = 1000
+"""A task that opens is built, shown and built anew; what lasts this long stays."""
+
 BRUSH_STEPS_PX = tuple(range(1, 42, 5))
 """Widths on the screen that the keys [ and ] lead to."""
 
@@ -31,6 +34,15 @@ _SHOWN = f"""(index) => {{
     const image = {_IMAGE};
     return !!image && image.currentImage === index && image.stageWidth > 1 && !!image.stageRef
         && !!image.currentImageEntity?.imageLoaded && image.isReady;
+}}"""
+_SETTLED = f"""(ms) => {{
+    const work = window.Htx?.annotationStore?.selected, image = {_IMAGE};
+    const seen = window.maskloopSeen ??= {{}};
+    if (!({_SHOWN})(image?.currentImage) || seen.work !== work.id || seen.stage !== image.stageRef) {{
+        Object.assign(seen, {{work: work?.id, stage: image?.stageRef, since: performance.now()}});
+        return false;
+    }}
+    return performance.now() - seen.since > ms;
 }}"""
 _SCREEN = f"""() => {{
     const image = {_IMAGE}, stage = image.stageRef, box = stage.content.getBoundingClientRect();
@@ -54,7 +66,7 @@ _ARRIVED = f"""(wanted) => {{
     const here = new Set([...areas.values()].map((region) => region.cleanId));
     return suggestions.size === 0 && !isSuggestionsAccepting && wanted.every((id) => here.has(id));
 }}"""
-_SAVED = f"() => !!window.Htx?.annotationStore?.selected?.pk && ({_SHOWN})({_IMAGE}?.currentImage)"
+_SAVED = "() => !!window.Htx?.annotationStore?.selected?.pk"
 _SELECTED = f"(count) => {_WORK}.selectionSize === count"
 _DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 
@@ -95,7 +107,7 @@ class Editor:
         """Open the task and wait until its first frame can be painted on."""
         with _in_words(f"the editor did not open task {task_id}"):
             self.page.goto(f"{self._url}/projects/{project_id}/data?task={task_id}")
-            self.page.wait_for_function(_SHOWN, arg=0)
+            self.page.wait_for_function(_SETTLED, arg=SETTLED_MS)
 
     def switch_on_auto(self) -> None:
         """Auto-Annotation and Auto-Accept; the browser remembers both."""
@@ -108,6 +120,8 @@ class Editor:
                 if not self.page.evaluate(f"() => window.Htx.{state}"):
                     self.page.get_by_text(words, exact=True).click()
                 self.page.wait_for_function(f"() => window.Htx.{state} === true")
+        for switch in self.page.locator(":focus").all():
+            switch.blur()  # keys go to a switch that was just clicked, not to the editor
 
     # looking
 
@@ -138,6 +152,11 @@ class Editor:
                 self.page.keyboard.press(f"Control+{key}")
                 self.page.wait_for_function(_SHOWN, arg=there)
 
+    def place(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point of the frame lies in the window."""
+        left, top, width, height = self.page.evaluate(_SCREEN)
+        return left + point[0] / self._size_hw[1] * width, top + point[1] / self._size_hw[0] * height
+
     # painting
 
     def choose_label(self, control: Control, label: str) -> None:
@@ -163,7 +182,7 @@ class Editor:
         """Select the region at this point, with the arrow tool."""
         self.page.keyboard.press("v")
         with _in_words(f"no region could be selected at ({x_px:.0f}, {y_px:.0f})"):
-            self.page.mouse.click(*self._place((x_px, y_px)))
+            self.page.mouse.click(*self.place((x_px, y_px)))
             self.page.wait_for_function(_SELECTED, arg=1)
 
     def brush_widths(self) -> list[float]:
@@ -187,10 +206,10 @@ class Editor:
 
     def drag(self, points: Stroke) -> None:
         """Press at the first point, move over the others, let go at the last; in pixels of the frame."""
-        self.page.mouse.move(*self._place(points[0]))
+        self.page.mouse.move(*self.place(points[0]))
         self.page.mouse.down()
         for point in points:
-            self.page.mouse.move(*self._place(point))
+            self.page.mouse.move(*self.place(point))
         self.page.mouse.up()
 
     # smart tools
@@ -209,12 +228,16 @@ class Editor:
         if self._tool()[:2] != (control.name, True):
             raise LabelStudioDown(f"the smart tool of {control.name!r} could not be chosen")
 
+    def click(self, x_px: float, y_px: float) -> list[dict[str, Any]]:
+        """A smart click beside all masks. Returns as :meth:`ctrl_click`."""
+        return self._ask(lambda: self.page.mouse.click(*self.place((x_px, y_px))))
+
     def ctrl_click(self, x_px: float, y_px: float) -> list[dict[str, Any]]:
         """A smart click, also on a mask. Returns the answer's regions once all are in the annotation."""
 
         def click() -> None:
             self.page.keyboard.down("Control")
-            self.page.mouse.click(*self._place((x_px, y_px)))
+            self.page.mouse.click(*self.place((x_px, y_px)))
             self.page.keyboard.up("Control")
 
         return self._ask(click)
@@ -236,6 +259,7 @@ class Editor:
             raise LabelStudioDown(f"Label Studio refused the annotation (HTTP {waiting.value.status})")
         with _in_words("the saved annotation was not shown"):
             self.page.wait_for_function(_SAVED)
+            self.page.wait_for_function(_SETTLED, arg=SETTLED_MS)
 
     def _ask(self, gesture: Callable[[], None]) -> list[dict[str, Any]]:
         with (
@@ -267,11 +291,6 @@ class Editor:
     def _scale(self) -> float:
         """Screen pixels per pixel of the frame."""
         return float(self.page.evaluate(_SCREEN)[2]) / self._size_hw[1]
-
-    def _place(self, point: tuple[float, float]) -> tuple[float, float]:
-        """Where a point of the frame lies in the window."""
-        left, top, width, height = self.page.evaluate(_SCREEN)
-        return left + point[0] / self._size_hw[1] * width, top + point[1] / self._size_hw[0] * height
 
 
 @contextmanager

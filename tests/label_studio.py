@@ -166,10 +166,15 @@ def start_session_server() -> LabelStudioServer:
     LOG.parent.mkdir(parents=True, exist_ok=True)
     LOG.write_bytes(b"")
     folder = Path(tempfile.mkdtemp(prefix="ml-label-studio-"))
-    shutil.copytree(_migrated(), folder / "data")
+    copy_migrated(folder / "data")
     server = LabelStudioServer(folder)
     server.start()
     return server
+
+
+def copy_migrated(folder: Path) -> None:
+    """Make ``folder`` the data folder of a Label Studio that has started once, with the account above."""
+    shutil.copytree(_migrated(), folder)
 
 
 def _migrated() -> Path:

@@ -1,0 +1,67 @@
+"""One MaskLoop for all tests that work in the editor, a fresh browser for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipelines import chromium
+from pipelines.editor import Editor
+from tests import label_studio
+from tests.editor_house import SIZE_HW, EditorHouse
+
+EVIDENCE = label_studio.REPOSITORY / "build" / "test-logs"
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember that a test failed, for the fixtures' ends."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.fixture(scope="session")
+def editor_house() -> Iterator[EditorHouse]:
+    """Skips with the reason where Label Studio or Chromium is missing; in CI that is a failure."""
+    if reason := label_studio.missing() or chromium.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        print(reason)
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="ml-editor-"))
+    house = EditorHouse(folder)
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def editor(editor_house: EditorHouse, request: pytest.FixtureRequest) -> Iterator[Editor]:
+    """Logged in. A failed test leaves a picture and the logs in build/test-logs."""
+    settings = editor_house.settings
+    with chromium.open_page() as page:
+        watch = chromium.OriginWatch(page, [settings.label_studio_url, _console_origin(editor_house)])
+        editor = Editor(page, settings.label_studio_url, editor_house.config, SIZE_HW)
+        editor.log_in(editor_house.login.email, editor_house.login.password)
+        yield editor
+        if request.node.stash.get(_FAILED, False):
+            evidence = EVIDENCE / request.node.name
+            editor_house.keep_logs(evidence)
+            with suppress(Exception):  # the browser itself may have died
+                editor.screenshot(evidence / "page.png")
+        assert watch.leaks == []
+
+
+def _console_origin(house: EditorHouse) -> str:
+    return house.console_link.split("/console")[0]
