@@ -141,7 +141,7 @@ def jobs(args: Namespace) -> int:
 
 
 def _settings() -> Settings:
-    from pipelines.installation import effective
+    from pipelines.services.installation import effective
 
     return effective(from_env(), named_in())
 

@@ -2,7 +2,7 @@
 
 Starts ``maskloop up`` on an empty data folder and ports of its own, paints both objects on the first page,
 propagates, flips pages, submits, and reads the annotation back through the API. ``build/demo-check.json``
-then holds, beside ``frames``, ``j`` and the IoU per frame (:mod:`pipelines.demo_report`), in seconds:
+then holds, beside ``frames``, ``j`` and the IoU per frame (:mod:`pipelines.browser.demo_report`), in seconds:
 
 - ``click_to_masks_s``: from the Propagate click until all masks are in the annotation and the page is drawn
 - ``network_s``: of that, inside the network (the ledger's row of the job)
@@ -34,13 +34,14 @@ from backends.labelstudio.label_config import LabelConfig
 from backends.labelstudio.regions import read_masks
 from backends.ledger import Ledger
 from backends.settings import PREFIX, Settings, from_env, inherited
-from pipelines import chromium, demo_report, installation
-from pipelines.annotator import Propagated, paint, propagate
 from pipelines.atomic import write_json
-from pipelines.editor import Editor
-from pipelines.locks import running_pid
-from pipelines.sample_clip import FRAME_NAMES, N_FRAMES, OBJECTS, SIZE_HW
-from pipelines.supervisor import ChildSpec, Supervisor, python_argv
+from pipelines.browser import chromium, demo_report
+from pipelines.browser.annotator import Propagated, paint, propagate
+from pipelines.browser.editor import Editor
+from pipelines.media.sample_clip import FRAME_NAMES, N_FRAMES, OBJECTS, SIZE_HW
+from pipelines.services import installation
+from pipelines.services.locks import running_pid
+from pipelines.services.supervisor import ChildSpec, Supervisor, python_argv
 
 SHOWN = (0, 10, 20, 30, N_FRAMES - 1)
 """Frames to look at afterwards: one screenshot each."""

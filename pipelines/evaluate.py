@@ -11,8 +11,8 @@ import numpy as np
 from backends.core.errors import BadInput
 from backends.core.metrics import Score, boundary_f, jaccard, mean_score
 from backends.core.types import FrameMasks, Mask, MaskPrompt, Segmenter
-from pipelines import davis
-from pipelines.davis import DavisSequence
+from pipelines.media import davis
+from pipelines.media.davis import DavisSequence
 from pipelines.progress import Track, quiet
 from pipelines.stopwatch import Stopwatch
 

@@ -21,9 +21,9 @@ from typing import Any
 from backends.core.errors import BadMedia, SetupFault
 from backends.settings import Settings
 from pipelines.atomic import write_json
-from pipelines.clip_folder import JPEG_QUALITY, ClipFrame, ClipWriter, read_clip
+from pipelines.media.clip_folder import JPEG_QUALITY, ClipFrame, ClipWriter, read_clip
+from pipelines.media.sources import Source, open_source
 from pipelines.progress import Track, quiet
-from pipelines.sources import Source, open_source
 
 CLIPS = "clips"  # Label Studio serves files of a registered storage only: a folder strictly below its root
 _SPARE_BYTES = 64_000_000  # left for the ledger, Redis and Label Studio

@@ -15,10 +15,10 @@ from functools import partial
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, Superseded, TokenRefused, Unavailable
 from backends.core.types import FrameMasks, Frames, Image
 from backends.ledger import JobRow, State
-from pipelines.collaborators import Collaborators
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
 from pipelines.stopwatch import Stopwatch
+from pipelines.working.collaborators import Collaborators
 
 log = logging.getLogger(__name__)
 

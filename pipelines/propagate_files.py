@@ -16,10 +16,10 @@ from backends.core.frames import clip_from_folder
 from backends.core.images import MAX_PIXELS, read_index_mask
 from backends.core.types import Clip, FrameMasks, MaskPrompt, Segmenter
 from pipelines.atomic import write_json
-from pipelines.palette import IndexMap, indices_in, is_white_on_black, white_as_one, write_index_png
+from pipelines.media.palette import IndexMap, indices_in, is_white_on_black, white_as_one, write_index_png
+from pipelines.media.video import unpack_video
 from pipelines.progress import Track, quiet
 from pipelines.stopwatch import Stopwatch
-from pipelines.video import unpack_video
 
 REPORT = "propagate.json"
 

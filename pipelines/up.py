@@ -21,14 +21,14 @@ import requests
 from backends.core.errors import SetupFault
 from backends.ledger import Ledger
 from backends.settings import Settings, from_env, inherited, named_in, to_env
-from pipelines import installation, label_studio_process, ports, redis_process
 from pipelines.ingest import ingest
-from pipelines.installation import Login, Services
-from pipelines.label_studio_login import working_login
-from pipelines.locks import DataDirLock
 from pipelines.progress import bar
-from pipelines.provision import Provisioned, draw_sample, provision, was_filled_before
-from pipelines.supervisor import ChildSpec, Say, Supervisor, python_argv
+from pipelines.services import installation, label_studio_process, ports, redis_process
+from pipelines.services.installation import Login, Services
+from pipelines.services.label_studio_login import working_login
+from pipelines.services.locks import DataDirLock
+from pipelines.services.provision import Provisioned, draw_sample, provision, was_filled_before
+from pipelines.services.supervisor import ChildSpec, Say, Supervisor, python_argv
 
 _FIRST_START = "the first start builds its database, about a minute"
 _LOW_DISK_MB = 200

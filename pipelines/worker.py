@@ -22,9 +22,9 @@ from backends.core.errors import MaskLoopError, RedisDown, SetupFault, Supersede
 from backends.ledger import Ledger
 from backends.queues import WARM_QUEUES, connect, ensure_up
 from backends.settings import Settings, from_env
-from pipelines.collaborators import Collaborators, build
-from pipelines.heartbeat import Heartbeat
-from pipelines.warm_worker import WarmWorker
+from pipelines.working.collaborators import Collaborators, build
+from pipelines.working.heartbeat import Heartbeat
+from pipelines.working.warm_worker import WarmWorker
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from backends.labelstudio.label_config import LabelConfig
 from backends.labelstudio.regions import Region, read_masks, unite
 from backends.ledger import JobRow, Ledger
 from backends.settings import Settings
-from pipelines import installation
+from pipelines.services import installation
 from tests import label_studio
 from tests.up_process import UpProcess
 

@@ -19,7 +19,7 @@ from backends.core.types import Clip, FrameMasks, Mask, MaskPrompt, Prompt
 from backends.ledger import Ledger
 from backends.settings import Settings
 from pipelines import worker
-from pipelines.collaborators import Collaborators, build
+from pipelines.working.collaborators import Collaborators, build
 
 VERSION = "stand_in-00000000"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from backends.settings import Settings, from_env
-from pipelines import installation
+from pipelines.services import installation
 
 ROOT = Path(__file__).resolve().parents[1]
 READY = "MaskLoop is ready"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import chromium
-from pipelines.editor import Editor
+from pipelines.browser import chromium
+from pipelines.browser.editor import Editor
 from tests import label_studio
 from tests.editor_house import SIZE_HW, EditorHouse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backends.labelstudio.label_config import PROPAGATE
-from pipelines.annotator import middle, paint, propagate
-from pipelines.editor import Editor
+from pipelines.browser.annotator import middle, paint, propagate
+from pipelines.browser.editor import Editor
 from tests.editor_house import N_FRAMES, OBJECTS, EditorHouse, mask_of
 from tests.up_process import wait_until
 

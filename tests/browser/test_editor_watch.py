@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import chromium
+from pipelines.browser import chromium
 from tests.http_script import reply, scripted
 
 pytestmark = pytest.mark.browser

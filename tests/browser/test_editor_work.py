@@ -13,8 +13,8 @@ from PIL import Image as Pillow
 from backends.core.masks import iou
 from backends.labelstudio.label_config import Control
 from backends.labelstudio.regions import region_id
-from pipelines.annotator import middle, missing_frames, paint, propagate
-from pipelines.editor import Editor
+from pipelines.browser.annotator import middle, missing_frames, paint, propagate
+from pipelines.browser.editor import Editor
 from tests.editor_house import N_FRAMES, OBJECTS, EditorHouse, frame_picture, mask_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.labelstudio]

@@ -14,7 +14,7 @@ from rq.worker import BaseWorker
 
 from backends.core.errors import BadInput
 from backends.queues import WARM_QUEUES
-from pipelines.allowed import MAINTENANCE_LOCK_S, CarefulQueue, allowed_jobs
+from pipelines.working.allowed import MAINTENANCE_LOCK_S, CarefulQueue, allowed_jobs
 from tests.redis_server import RedisServer
 
 

@@ -15,7 +15,7 @@ from backends.core.errors import BadMedia
 from backends.core.frames import clip_from_folder, open_image
 from backends.settings import Settings
 from pipelines.ingest import ingest
-from pipelines.video import Video, unpack_video
+from pipelines.media.video import Video, unpack_video
 from tests.media import draw_frame, huge_png, save_frames, write_video
 
 

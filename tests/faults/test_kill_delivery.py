@@ -23,7 +23,7 @@ from backends.labelstudio.label_config import LabelConfig
 from backends.labelstudio.regions import read_masks, region_id
 from backends.ledger import Ledger
 from backends.queues import PropagationRequest
-from pipelines.sink import LabelStudioSink
+from pipelines.working.sink import LabelStudioSink
 from tests.http_script import Asked, reply, scripted
 from tests.label_studio import LabelStudioServer
 from tests.queue_house import SIZE_HW, QueueHouse, disc, draw_frames

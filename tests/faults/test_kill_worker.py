@@ -13,15 +13,15 @@ import psutil
 from backends import queues
 from backends.core.types import FrameMasks
 from backends.ledger import JobRow
-from pipelines.allowed import CarefulQueue
 from pipelines.propagate import propagate
+from pipelines.working.allowed import CarefulQueue
 from tests.queue_house import ROOT, QueueHouse, same_frames
 from tests.stand_in import StandIn
 
 
 def undisturbed(house: QueueHouse, row: JobRow) -> list[FrameMasks]:
     """What a run gives that nobody disturbs."""
-    from pipelines.collaborators import build
+    from pipelines.working.collaborators import build
 
     work = build(house.settings, house.ledger, "nobody")
     return list(propagate(StandIn(), work.clip(row), house.ledger.anchors(row.id)))

@@ -13,8 +13,8 @@ import pytest
 
 from backends.core.errors import SetupFault
 from backends.settings import Settings
-from pipelines import installation, label_studio_process, redis_process
-from pipelines.supervisor import ChildSpec, Supervisor
+from pipelines.services import installation, label_studio_process, redis_process
+from pipelines.services.supervisor import ChildSpec, Supervisor
 from tests.up_process import ROOT, UpProcess, wait_until
 
 
@@ -35,7 +35,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_goes_on(up_house: UpProcess
 GRANDPARENT = """
 import sys, time
 from pathlib import Path
-from pipelines.supervisor import ChildSpec, Supervisor
+from pipelines.services.supervisor import ChildSpec, Supervisor
 import os
 folder = Path(sys.argv[1])
 supervisor = Supervisor(print)

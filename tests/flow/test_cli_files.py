@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from backends.registry import Registry
-from pipelines.palette import write_index_png
+from pipelines.media.palette import write_index_png
 from tests.media import draw_frame, draw_mask, save_frames, save_mask, write_video
 
 SIZE_HW = (120, 160)

@@ -14,7 +14,7 @@ from backends.core.errors import BadInput, BadMask, BadMedia
 from backends.core.metrics import boundary_f, jaccard
 from backends.core.types import Clip, FrameMasks, Prompt
 from pipelines.evaluate import evaluate_video_object, table
-from pipelines.palette import write_index_png
+from pipelines.media.palette import write_index_png
 from tests.media import NearestAnchor, draw_mask, save_frames, save_mask
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,8 @@ from backends.core.frames import clip_from_folder, open_image
 from backends.core.types import Image
 from backends.settings import Settings
 from pipelines import ingest as ingest_module
-from pipelines.clip_folder import fitted_size
 from pipelines.ingest import IngestedClip, ingest
+from pipelines.media.clip_folder import fitted_size
 from tests.media import draw_frame, save_frames, write_video
 
 

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from backends.core.errors import BadInput, BadMask, BadMedia
 from backends.core.palette import davis_palette
 from backends.core.types import Clip, FrameMasks, Prompt
-from pipelines.palette import write_index_png
+from pipelines.media.palette import write_index_png
 from pipelines.propagate_files import compose, propagate_files
 from tests.media import NearestAnchor, draw_frame, draw_mask, save_frames, save_mask, write_video
 

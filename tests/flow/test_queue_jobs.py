@@ -10,8 +10,8 @@ import pytest
 from backends import queues
 from backends.core.errors import BadInput, NoWorker, RedisDown
 from backends.core.types import MaskPrompt
-from pipelines.collaborators import TaskFrames
 from pipelines.propagate import propagate
+from pipelines.working.collaborators import TaskFrames
 from tests.queue_house import QueueHouse, disc, draw_frames, same_frames
 from tests.stand_in import StandIn
 

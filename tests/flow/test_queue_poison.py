@@ -12,7 +12,7 @@ from rq import Queue
 from rq.job import Callback, Job
 
 from backends.queues import PROPAGATE
-from pipelines.allowed import POISON_KEY
+from pipelines.working.allowed import POISON_KEY
 from tests.queue_house import QueueHouse
 
 POISON_ID = "poison-1"

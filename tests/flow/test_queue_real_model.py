@@ -13,8 +13,8 @@ from backends.catalogue import ALGORITHMS
 from backends.core.types import MaskPrompt
 from backends.queues import PropagationRequest
 from backends.registry import Registry
-from pipelines.collaborators import build
 from pipelines.propagate import propagate
+from pipelines.working.collaborators import build
 from tests.queue_house import ROOT, QueueHouse, disc, draw_frames, same_frames
 
 N_FRAMES = 11

@@ -14,9 +14,9 @@ from PIL import Image
 
 from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
-from pipelines import installation
-from pipelines.ports import is_free
-from pipelines.sample_clip import N_FRAMES
+from pipelines.media.sample_clip import N_FRAMES
+from pipelines.services import installation
+from pipelines.services.ports import is_free
 from tests.up_process import READY, UpProcess, wait_until
 
 pytestmark = pytest.mark.labelstudio

@@ -9,8 +9,8 @@ import pytest
 from backends.core.masks import iou
 from backends.core.types import Mask
 from backends.labelstudio.drafts import rasterise
-from pipelines.annotator import middle
-from pipelines.brush_strokes import fill, fitting_width
+from pipelines.browser.annotator import middle
+from pipelines.browser.brush_strokes import fill, fitting_width
 
 SIZE_HW = (120, 160)
 WIDTHS_PX = (1.0, 6.0, 11.0, 16.0, 21.0)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import chromium, demo_check
+from pipelines import demo_check
+from pipelines.browser import chromium
 
 
 @pytest.fixture

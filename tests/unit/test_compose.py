@@ -19,9 +19,9 @@ import yaml
 
 from backends.ledger import Ledger
 from backends.settings import Settings
-from pipelines import label_studio_process
-from pipelines.installation import Login
-from pipelines.redis_process import find_redis
+from pipelines.services import label_studio_process
+from pipelines.services.installation import Login
+from pipelines.services.redis_process import find_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"

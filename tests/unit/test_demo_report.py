@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backends.core.types import Mask
 from backends.labelstudio.regions import Region
-from pipelines import demo_report
+from pipelines.browser import demo_report
 
 OBJECTS = ("object 1", "object 2")
 N_FRAMES = 3

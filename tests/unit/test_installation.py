@@ -13,8 +13,8 @@ import pytest
 
 from backends.core.errors import SetupFault
 from backends.settings import Settings, from_env, named_in, to_env
-from pipelines import installation, ports
-from pipelines.locks import DataDirLock, running_pid
+from pipelines.services import installation, ports
+from pipelines.services.locks import DataDirLock, running_pid
 from tests.up_process import ROOT, wait_until
 
 
@@ -78,7 +78,7 @@ def test_the_lock_is_refused_while_another_process_holds_it(data_dir: Path) -> N
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipelines.locks import DataDirLock
+from pipelines.services.locks import DataDirLock
 with DataDirLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(1000)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backends.core.masks import iou
-from pipelines.sample_clip import FRAME_NAMES, N_FRAMES, SIZE_HW, draw, write_sample_clip
+from pipelines.media.sample_clip import FRAME_NAMES, N_FRAMES, SIZE_HW, draw, write_sample_clip
 
 OBJECTS = (1, 2)
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,8 +18,8 @@ from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
 from backends.queues import WARM_QUEUES
 from backends.settings import Settings
-from pipelines.doctor import OLDEST_LABEL_STUDIO, Check, Finding, below, version_tuple
-from pipelines.provision import BACKEND_TITLE, SECRET_HEADER
+from pipelines.doctor.findings import OLDEST_LABEL_STUDIO, Check, Finding, version_tuple
+from pipelines.services.provision import BACKEND_TITLE, SECRET_HEADER
 from pipelines.up import backend_url
 
 _START = "make demo (or `maskloop up`), and look at the end of its logs/*.log"
@@ -200,7 +201,7 @@ def _local_files(settings: Settings) -> Iterator[Finding]:
     if reference is None:
         return
     relative = parse_qs(urlsplit(reference).query)["d"][0]
-    ours = below(root, relative)
+    ours = _below(root, relative)
     fix = f"start Label Studio with LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root.resolve()}, our own folder"
     yield Finding(ours is not None, f"the frame {relative} is below our media folder", fix)
     answer = requests.get(
@@ -258,6 +259,12 @@ def _is_socket(settings: Settings) -> bool:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _below(root: Path, relative: str) -> Path | None:
+    """``root/relative`` when it is a file below ``root``, symbolic links resolved; else None."""
+    path = (root / relative).resolve()
+    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
 
 
 SERVICES: tuple[Check, ...] = (

@@ -22,7 +22,7 @@ import redis
 
 from backends.core.errors import SetupFault
 from backends.settings import inherited
-from pipelines.supervisor import ChildSpec, Say, Supervisor, tail
+from pipelines.services.supervisor import ChildSpec, Say, Supervisor, tail
 
 _OLDEST = (6, 2)
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")

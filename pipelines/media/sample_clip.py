@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 from backends.core.errors import SetupFault
 from backends.core.types import Image
 from pipelines.atomic import write_bytes
-from pipelines.palette import write_index_png
+from pipelines.media.palette import write_index_png
 
 N_FRAMES = 40
 SIZE_HW = (480, 854)

@@ -11,8 +11,8 @@ import numpy as np
 from backends.core.errors import BadInput
 from backends.core.types import Mask
 from backends.labelstudio.label_config import PROPAGATE, LabelConfig
-from pipelines import brush_strokes
-from pipelines.editor import Editor
+from pipelines.browser import brush_strokes
+from pipelines.browser.editor import Editor
 
 MAX_PRESSES = 6
 

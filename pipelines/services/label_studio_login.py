@@ -9,8 +9,8 @@ import requests
 
 from backends.core.errors import LabelStudioDown, SetupFault, TokenRefused
 from backends.labelstudio.client import LabelStudioClient
-from pipelines.installation import Login, keep_login, login_path
-from pipelines.supervisor import Say
+from pipelines.services.installation import Login, keep_login, login_path
+from pipelines.services.supervisor import Say
 
 
 def working_login(url: str, login: Login, data_dir: Path, say: Say) -> Login:

@@ -22,9 +22,9 @@ from rq.utils import now
 from backends.core.errors import RedisDown
 from backends.ledger import Ledger
 from backends.queues import WARM_QUEUES, ensure_up, reconcile
-from pipelines.allowed import CarefulQueue, allowed_jobs
-from pipelines.collaborators import Collaborators
 from pipelines.jobs import functions
+from pipelines.working.allowed import CarefulQueue, allowed_jobs
+from pipelines.working.collaborators import Collaborators
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from backends.labelstudio.connection import NotThere
 from backends.settings import Settings
 from pipelines.atomic import write_json
 from pipelines.ingest import CLIPS
-from pipelines.installation import Login
-from pipelines.sample_clip import CLIP_ID, FRAME_NAMES, write_sample_clip
+from pipelines.media.sample_clip import CLIP_ID, FRAME_NAMES, write_sample_clip
+from pipelines.services.installation import Login
 
 BACKEND_TITLE = "MaskLoop"
 BACKEND_USER = "maskloop"

@@ -12,7 +12,7 @@ from backends.core.errors import BadMedia
 from backends.core.frames import FolderFrames, frame_paths
 from backends.core.images import SUFFIXES, image_size
 from backends.core.types import Image
-from pipelines.video import Video
+from pipelines.media.video import Video
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.core.errors import LabelStudioDown
 from backends.labelstudio.label_config import Control, LabelConfig
-from pipelines.brush_strokes import Stroke
+from pipelines.browser.brush_strokes import Stroke
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

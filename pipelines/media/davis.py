@@ -12,7 +12,7 @@ from backends.core.errors import BadInput, BadMask
 from backends.core.frames import clip_from_folder
 from backends.core.images import read_index_mask
 from backends.core.types import Clip, Mask
-from pipelines.palette import IndexMap, indices_in, is_white_on_black, white_as_one
+from pipelines.media.palette import IndexMap, indices_in, is_white_on_black, white_as_one
 
 
 @dataclass(frozen=True)

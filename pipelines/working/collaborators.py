@@ -16,7 +16,7 @@ from backends.labelstudio.media import FrameLocator
 from backends.ledger import JobRow, Ledger
 from backends.registry import Registry
 from backends.settings import Settings
-from pipelines.sink import LabelStudioSink
+from pipelines.working.sink import LabelStudioSink
 
 _ALGORITHM = "video_object"
 

@@ -11,8 +11,8 @@ import requests
 
 from backends.core.errors import SetupFault
 from backends.settings import Settings, inherited
-from pipelines.installation import Login
-from pipelines.supervisor import ChildSpec
+from pipelines.services.installation import Login
+from pipelines.services.supervisor import ChildSpec
 
 # Label Studio also reads plain USERNAME, PASSWORD, HOST, PORT and DEBUG: it gets a small environment instead.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")

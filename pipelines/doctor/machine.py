@@ -1,72 +1,21 @@
-"""``maskloop doctor``: is everything here, does everything reach everything, and if not, what to type.
-
-Each check is a generator of findings and looks at one thing; a check never raises and changes nothing. What
-a machine can see of itself is here, what it sees of the services is in ``doctor_services``.
-"""
+"""The doctor's look at this machine: packages, programs, folders, secrets, the model."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
-from backends.core.errors import MaskLoopError
 from backends.registry import Registry
 from backends.settings import Settings
-from pipelines import installation, label_studio_process
-from pipelines.locks import running_pid
-from pipelines.redis_process import find_redis
+from pipelines.doctor.findings import OLDEST_LABEL_STUDIO, Check, Finding, version_tuple
+from pipelines.services import installation, label_studio_process
+from pipelines.services.locks import running_pid
+from pipelines.services.redis_process import find_redis
 
-OLDEST_LABEL_STUDIO = (1, 23, 2)
 _OURS = {"torch": "2.13", "rq": "3.", "redis": "8.", "label-studio-sdk": "2.1.2", "numpy": "2."}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; ``fix`` is what to type or change when it failed."""
-
-    ok: bool
-    said: str
-    fix: str = ""
-
-
-Check = Callable[[Settings], Iterator[Finding]]
-
-
-def run(settings: Settings) -> int:
-    """Print the report; returns 0 when everything is well, else 4."""
-    from pipelines.doctor_services import SERVICES
-
-    failed = 0
-    for check in (*MACHINE, *SERVICES):
-        for finding in findings(check, settings):
-            print(f"{'OK  ' if finding.ok else 'FAIL'}  {finding.said}", flush=True)
-            if not finding.ok:
-                failed += 1
-                print(f"      fix: {finding.fix}", flush=True)
-    print(f"{failed} of the checks failed." if failed else "Everything is well.")
-    return 4 if failed else 0
-
-
-def findings(check: Check, settings: Settings) -> Iterator[Finding]:
-    """The findings of one check; what it stumbles over becomes a finding too."""
-    try:
-        yield from check(settings)
-    except MaskLoopError as error:
-        yield Finding(False, str(error), "see above; the message says what would work")
-    except Exception as error:  # a report of twenty lines must not end at the first surprise
-        what = (check.__doc__ or check.__name__).splitlines()[0]
-        yield Finding(False, f"{what}: {type(error).__name__}: {error}", "report this with the line above")
-
-
-def version_tuple(text: str) -> tuple[int, ...]:
-    """``(1, 23, 2)`` of "1.23.2.post1"."""
-    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
@@ -151,12 +100,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "is missing"
-
-
-def below(root: Path, relative: str) -> Path | None:
-    """``root/relative`` when it is a file below ``root``, symbolic links resolved; else None."""
-    path = (root / relative).resolve()
-    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
 
 
 MACHINE: tuple[Check, ...] = (

@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from backends.core.types import Image
 from pipelines.atomic import write_json
-from pipelines.sources import SourceFrame
+from pipelines.media.sources import SourceFrame
 
 FRAMES_JSON = "frames.json"
 JPEG_QUALITY = 92

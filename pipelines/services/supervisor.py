@@ -1,7 +1,7 @@
 """The supervisor: starts the services as its children, watches them, starts again what dies, ends them all.
 
 It knows nothing of what the services do. Three things see to it that nothing outlives it: a stop in
-order, the kernel (a child dies with its parent), and the guard process (see pipelines/guard.py).
+order, the kernel (a child dies with its parent), and the guard process (see pipelines/services/guard.py).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Supervisor:
         self._again_at: dict[str, float] = {}  # name -> when to start it again
         self._pause_s: dict[str, float] = {}
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.guard"],
+            [sys.executable, "-m", "pipelines.services.guard"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

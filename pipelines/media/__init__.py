@@ -1,0 +1,1 @@
+"""Pictures and videos on disk: reading, cutting into clips, writing masks, the drawn sample."""
