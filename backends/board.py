@@ -121,7 +121,7 @@ class ConsoleBoard:
         return f"{self._public_url}/projects/{project_id}/data?task={task_id}"
 
     def tasks(self) -> dict[str, Any]:
-        """Open tasks, newest first; ``error`` in words when Label Studio does not give them."""
+        """Open tasks, those with masks and the newest first; ``error`` in words when Label Studio does not give them."""
         with self._listing:
             if time.monotonic() - self._kept.at > TASKS_FRESH_S:
                 listing = _told(lambda: {"tasks": self._open_tasks()}, {"tasks": []})
@@ -141,7 +141,9 @@ class ConsoleBoard:
                 seen[int(task["id"])] = task = {**task, "project": number, "draft": task["id"] in drafted}
                 found.append(self._task(project, task, config))
         self._seen = seen
-        return sorted(found, key=lambda task: (task["is_labeled"], -task["id"]))[:TASKS_SHOWN]
+        # what can be propagated now comes first: a task without any mask has nothing to carry
+        ranked = sorted(found, key=lambda task: (not task["has_work"], task["is_labeled"], -task["id"]))
+        return ranked[:TASKS_SHOWN]
 
     def _task(
         self, project: Mapping[str, Any], task: Mapping[str, Any], config: LabelConfig

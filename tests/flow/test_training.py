@@ -28,6 +28,9 @@ SETTINGS = [
 ]
 
 
+QUICK = ["steps=90", "batch=2", "average=0.9", "learning_rate=0.002", "trunk_rate=0.002", "sample.paste=0"]
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Two sequences of a bright square that moves over noise, and one that is held out."""
@@ -81,9 +84,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, tmp_path):
 
 
 def test_a_short_run_learns_a_moving_square(data, tmp_path):
-    weights = train(
-        "video_object", data=data, out=tmp_path, overrides=[*SETTINGS, "steps=60", "average=0.9", "batch=2"]
-    )
+    weights = train("video_object", data=data, out=tmp_path, overrides=[*SETTINGS, *QUICK])
     losses = [s["loss"] for s in steps(tmp_path)]
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
 
