@@ -121,7 +121,7 @@ class ConsoleBoard:
         return f"{self._public_url}/projects/{project_id}/data?task={task_id}"
 
     def tasks(self) -> dict[str, Any]:
-        """Open tasks, those with masks and the newest first; ``error`` in words when Label Studio does not give them."""
+        """Open tasks, those with masks and the newest first; ``error`` in words when there is no answer."""
         with self._listing:
             if time.monotonic() - self._kept.at > TASKS_FRESH_S:
                 listing = _told(lambda: {"tasks": self._open_tasks()}, {"tasks": []})

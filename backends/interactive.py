@@ -64,9 +64,10 @@ class Gestures:
         before, points = self.memory.recall(spot, saved, clicks.points)
         mask = grabcut_mask(image, points, clicks.boxes, before)
         self.memory.remember(spot, mask, points, saved)
-        return to_results(
+        answer = to_results(
             FrameMasks(clicks.frame_index, {clicks.object_id: mask}, {}), ask.label_config, ask.size_hw
         )
+        return _in_place(answer, [region.id for region in regions if region.object_id == clicks.object_id])
 
     def _frame(self, ask: Interactive, frame_index: int) -> Image:
         reference = ask.label_config.frame_refs(ask.task.data)[frame_index]
@@ -191,6 +192,14 @@ class _Answer:
         for index, name in sorted(self._gone):
             frames.setdefault(name, []).append(index + 1)
         return "; ".join(f"{name} on page {', '.join(map(str, pages))}" for name, pages in frames.items())
+
+
+def _in_place(answer: Result, ids: Sequence[str]) -> Result:
+    """Give the answer the id of the one region it grew out of: the editor then replaces that region.
+
+    Among several painted regions no choice would be right; the answer stands beside them under its own id.
+    """
+    return [{**item, "id": ids[0]} for item in answer] if len(ids) == 1 else answer
 
 
 def _at_hand(ask: Interactive) -> Sequence[dict[str, Any]]:

@@ -24,7 +24,7 @@ from backends.ledger import JobRow, Ledger
 from backends.settings import Settings
 from pipelines.services import installation
 from tests import label_studio
-from tests.up_process import UpProcess
+from tests.up_process import UpProcess, wait_until
 
 N_FRAMES = 6
 SIZE_HW = (240, 426)
@@ -111,6 +111,14 @@ class EditorHouse:
         first = next(iter(self.client.tasks(self.project["id"])))
         [task] = self.client.import_tasks(self.project["id"], [{"data": first["data"]}])
         return task
+
+    def until_drafted(self, task_id: int, region: str, limit_s: float = 60.0) -> None:
+        """Wait for the editor's autosave to hold the region."""
+        wait_until(
+            lambda: any(draft.holds(region) for draft in self.client.drafts(task_id)),
+            limit_s,
+            lambda: f"no draft holds {region}",
+        )
 
     def jobs(self, task_id: int) -> list[JobRow]:
         """The task's jobs, the last wanted first."""

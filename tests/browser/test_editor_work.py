@@ -159,6 +159,21 @@ def test_a_smart_click_masks_this_frame_only(editor: Editor, editor_house: Edito
     assert iou(mask, mask_of(*place)) > 0.8
 
 
+def test_a_click_grows_the_painted_region_in_place(editor: Editor, editor_house: EditorHouse) -> None:
+    task = open_new(editor, editor_house)
+    whole = mask_of(OBJECTS[1], 0)
+    columns = np.nonzero(whole)[1]
+    half = whole & (np.arange(whole.shape[1]) < columns.mean())
+    paint(editor, editor_house.config, OBJECTS[1], half)
+    [painted] = ids(editor)
+    editor_house.until_drafted(task, painted)
+    editor.choose_smart(smart(editor_house, "point"), OBJECTS[1])
+    editor.click(*middle(whole & ~half))
+    assert ids(editor) == [painted]
+    [mask] = editor_house.masks(editor.result()).values()
+    assert iou(mask, whole) > max(0.8, iou(half, whole) + 0.1)
+
+
 def test_a_smart_box_masks_this_frame_only(editor: Editor, editor_house: EditorHouse) -> None:
     open_new(editor, editor_house)
     editor.flip_to(3)

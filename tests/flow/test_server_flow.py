@@ -341,8 +341,15 @@ def test_clicks_that_arrive_alone_add_up(house: ServedHouse) -> None:
 def test_a_click_starts_from_the_mask_that_is_there(house: ServedHouse) -> None:
     painted = brush("hand-made", "object 1", 0, disc(20, 24))
     ask = interactive(task(TASK, 6, drafts=[draft(painted)]), [click("c", "object 1", 0, 46, 14)])
-    mask = mask_of(by_id(house.predict(ask))[region_id("object 1", 0)])
-    assert mask[24, 20] and mask[14, 46]
+    [(name, region)] = by_id(house.predict(ask)).items()
+    assert mask_of(region)[24, 20] and mask_of(region)[14, 46]
+    assert name == "hand-made", "the editor replaces the painted region instead of laying one over it"
+
+
+def test_a_click_beside_several_painted_regions_stands_by_itself(house: ServedHouse) -> None:
+    painted = [brush("one", "object 1", 0, disc(20, 24)), brush("two", "object 1", 0, disc(24, 24))]
+    ask = interactive(task(TASK, 6, drafts=[draft(*painted)]), [click("c", "object 1", 0, 46, 14)])
+    assert list(by_id(house.predict(ask))) == [region_id("object 1", 0)]
 
 
 def test_a_clicked_mask_is_an_anchor(house: ServedHouse) -> None:
