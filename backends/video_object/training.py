@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.core.errors import BadInput
+from backends.video_object import torch_zip
 from backends.video_object.losses import segmentation_loss
 from backends.video_object.network import Network, aggregate
 from backends.video_object.recipe import TrainingConfig
@@ -51,9 +54,15 @@ class Training:
         self._reset_average()
 
     def start_from_imagenet(self, trunk: Path) -> None:
-        """Begin with an ImageNet trunk in torchvision's key names (tensors only are read)."""
-        state = torch.load(trunk, map_location="cpu", weights_only=True)  # plain tensors, user's own file
-        self.network.trunk.load_torchvision(state)
+        """Begin with an ImageNet trunk in torchvision's key names (a zipped torch file or safetensors).
+
+        Raises BadInput when the file holds anything but tensors, or another network's.
+        """
+        state = load_file(trunk) if trunk.suffix == ".safetensors" else torch_zip.read(trunk)
+        try:
+            self.network.trunk.load_torchvision(state)
+        except (KeyError, ValueError) as error:
+            raise BadInput(f"{trunk} does not fit MobileNetV2: {error}") from error
         self._reset_average()
 
     def _reset_average(self) -> None:

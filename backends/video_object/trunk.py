@@ -72,6 +72,8 @@ class MobileNetV2(nn.Module):
         """Fold a torchvision ``mobilenet_v2`` state dict (conv + batch norm) into these convolutions."""
         convs = [(name, m) for name, m in self.named_modules() if isinstance(m, nn.Conv2d)]
         sources = _conv_and_norm_names(state)
+        if len(sources) < len(convs):
+            raise ValueError(f"{len(sources)} convolutions where {len(convs)} are needed")
         for (_, conv), (conv_name, norm_name) in zip(convs, sources, strict=False):
             weight, bias = _fold(state, conv_name, norm_name)
             if weight.shape != conv.weight.shape:
@@ -87,6 +89,10 @@ class MobileNetV2(nn.Module):
 def _conv_and_norm_names(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     convs = [k.removesuffix(".weight") for k, v in state.items() if k.endswith(".weight") and v.ndim == 4]
     norms = [k.removesuffix(".running_mean") for k in state if k.endswith(".running_mean")]
+    if len(convs) != len(norms):
+        raise ValueError(
+            f"{len(convs)} convolutions and {len(norms)} batch normalisations; wants as many of each"
+        )
     return list(zip(convs, norms, strict=True))
 
 
