@@ -16,16 +16,20 @@ from torch import Tensor
 
 from backends.core.errors import BadInput
 
-Svb = Literal["eigh", "svd", "off"]
+Svb = Literal["eigh", "svd", "ns5", "off"]
 TOP = 4
 _RANK_FLOOR = 1e-3  # singular values below this share of the largest are noise and get gain 0
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients; five steps bring [0.01, 1] to [0.68, 1.13]
 
 
-def isometry(template: Tensor, *, method: Svb = "eigh", eps: float = 0.2) -> Tensor:
+def isometry(template: Tensor, *, method: Svb = "eigh", eps: float = 0.2, g: float = 1.0) -> Tensor:
     """The map ``A`` (..., C, C) with ``Y' = Y A`` for templates ``Y`` (..., N, C); gradients stop here.
 
-    Directions whose singular value is below 1e-3 of the largest are dropped, so rank-deficient templates give
-    finite results. ``method`` "off" gives the identity. Raises BadInput when N < C or eps < 0.
+    ``method``: "eigh" and "svd" bound the singular values to the band of ``eps``; "ns5" takes five quintic
+    Newton-Schulz steps instead (matrix products only, about the band of eps 0.5); "off" gives the identity.
+    ``g`` moves along the family ``Y (YᵀY)^(-g/2)``: 0 raw matching, 1 isometry, 2 the closed-form ridge
+    classifier; "ns5" knows 1 only. Directions whose singular value is below 1e-3 of the largest are dropped,
+    so rank-deficient templates give finite results. Raises BadInput when N < C, eps < 0 or g is not offered.
     """
     rows, columns = template.shape[-2:]
     if method == "off":
@@ -36,18 +40,37 @@ def isometry(template: Tensor, *, method: Svb = "eigh", eps: float = 0.2) -> Ten
         raise BadInput(f"template has {rows} rows for {columns} channels; isometry needs at least {columns}")
     if eps < 0:
         raise BadInput(f"svb_eps is {eps}; it must be 0 or more")
+    if method == "ns5" and g != 1:
+        raise BadInput(f"svb_g is {g}; Newton-Schulz steps lead to g = 1 only, use eigh or svd")
     with torch.no_grad(), torch.autocast(template.device.type, enabled=False):
         y = template.detach().double()
         # mean squared singular value 1, so that the band around 1 means something
         scale = columns**0.5 / y.flatten(-2).norm(dim=-1).clamp_min(1e-12)[..., None, None]
-        values, vectors = _spectrum(y * scale, method)
-        bounded = values.clamp(1 / (1 + eps), 1 + eps)
-        kept = values > _RANK_FLOOR * values.amax(-1, keepdim=True)
-        gain = torch.where(kept, bounded / values.clamp_min(1e-12), torch.zeros_like(values))
-        a = vectors @ (gain[..., :, None] * vectors.transpose(-1, -2)) * scale
+        a = _newton_schulz(y * scale) if method == "ns5" else _bounded(y * scale, method, eps, g)
         # unit rows times sqrt(N / C): similarities of order one at every grid size
-        scaled: Tensor = (a * (rows / columns) ** 0.5).to(template.dtype)
+        scaled: Tensor = (a * scale * (rows / columns) ** 0.5).to(template.dtype)
         return scaled
+
+
+def _bounded(y: Tensor, method: Svb, eps: float, g: float) -> Tensor:
+    values, vectors = _spectrum(y, method)
+    bounded = values.clamp(1 / (1 + eps), 1 + eps)
+    kept = values > _RANK_FLOOR * values.amax(-1, keepdim=True)
+    gain = torch.where(kept, bounded / values.clamp_min(1e-12), torch.zeros_like(values))
+    return vectors @ (torch.where(kept, gain**g, gain)[..., :, None] * vectors.transpose(-1, -2))
+
+
+def _newton_schulz(y: Tensor, steps: int = 5) -> Tensor:
+    """The product of the steps' polynomials in ``X^T X``; only C x C matrices after the first product."""
+    gram = y.transpose(-1, -2) @ y
+    norm = gram.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(1e-24).sqrt()[..., None, None]
+    identity = torch.eye(gram.shape[-1], dtype=y.dtype, device=y.device)
+    a = identity / norm
+    for _ in range(steps):
+        now = a.transpose(-1, -2) @ gram @ a
+        first, second, third = _QUINTIC
+        a = a @ (first * identity + second * now + third * now @ now)
+    return a
 
 
 def _spectrum(y: Tensor, method: Svb) -> tuple[Tensor, Tensor]:

@@ -34,9 +34,11 @@ class NetworkConfig:
     embedding: int = 128
     """Channels C of the matching space; the template needs at least this many rows."""
     svb: Svb = "eigh"
-    """How the template is orthogonalised: eigh, svd or off."""
+    """How the template is orthogonalised: eigh, svd, ns5 (Newton-Schulz) or off."""
     svb_eps: float = 0.2
     """Half-width of the singular value band; 0 is exact isometry."""
+    svb_g: float = 1.0
+    """0 raw matching, 1 isometry, 2 the ridge classifier."""
     local_radius: int = 7
     """Radius R of the local correlation window in cells of 16 px; 0 turns local correlation off."""
     width: int = 64
@@ -98,7 +100,7 @@ class Network(nn.Module):
 
     def template(self, rows: Tensor, masks: Tensor) -> Template:
         """(B, N, C) unit rows and (B, K, N) masks -> a template ready for matching."""
-        a = isometry(rows, method=self.config.svb, eps=self.config.svb_eps)
+        a = isometry(rows, method=self.config.svb, eps=self.config.svb_eps, g=self.config.svb_g)
         return Template(rows, rows @ a, masks)
 
     def decode(self, now: Encoding, template: Template, before: Encoding, previous: Tensor) -> Tensor:

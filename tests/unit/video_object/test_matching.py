@@ -69,6 +69,32 @@ def test_fewer_rows_than_channels_is_refused_by_name():
         isometry(unit_rows(31, 32))
 
 
+def test_newton_schulz_brings_the_singular_values_near_one():
+    template = unit_rows(405, 64, decay=0.97)
+    spread = torch.linalg.svdvals(template @ isometry(template, method="ns5")) / (405 / 64) ** 0.5
+    assert spread.min() > 0.6 and spread.max() < 1.2
+    assert torch.linalg.svdvals(template).amax() / torch.linalg.svdvals(template).amin() > 5
+    singular = torch.ones(1, 40, 32) / math.sqrt(32)
+    assert torch.isfinite(isometry(singular, method="ns5")).all()
+
+
+def test_the_family_runs_from_raw_matching_to_the_ridge_classifier():
+    template = unit_rows(405, 32).double()
+    masks = (torch.arange(405) < 120).double()
+
+    def score(g: float) -> torch.Tensor:
+        frame = unit_rows(50, 32, seed=5).double()
+        return frame @ (template @ isometry(template, eps=0.0, g=g)).T @ masks
+
+    raw = unit_rows(50, 32, seed=5).double() @ template.T @ masks
+    ridge = unit_rows(50, 32, seed=5).double() @ torch.linalg.lstsq(template, masks[:, None]).solution[:, 0]
+    assert torch.corrcoef(torch.stack((score(0.0), raw)))[0, 1] > 1 - 1e-9
+    assert torch.corrcoef(torch.stack((score(2.0), ridge)))[0, 1] > 1 - 1e-9
+    assert torch.corrcoef(torch.stack((score(1.0), ridge)))[0, 1] < 1 - 1e-6
+    with pytest.raises(BadInput, match="svb_g is 2"):
+        isometry(template, method="ns5", g=2.0)
+
+
 def test_off_is_raw_matching():
     assert torch.equal(isometry(unit_rows(10, 32), method="off"), torch.eye(32))
 
