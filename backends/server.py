@@ -62,6 +62,8 @@ class Parts:
     versions: Callable[[], list[str]]
     gate: Gate
     counters: Counters
+    saved: Callable[[dict[str, Any]], object]
+    """What follows from a webhook delivery; returns at once and never raises."""
 
 
 class _Json(DefaultJSONProvider):
@@ -168,8 +170,10 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
 
     @app.post("/webhook")
     def webhook() -> tuple[dict[str, str], int]:
-        event = webhook_event(_body())
+        body = _body()
+        event = webhook_event(body)
         parts.notices.record(event)
+        parts.saved(body)
         if event.action == "START_TRAINING":
             parts.notices.add("info", TRAINING_HINT)
         return {"status": "recorded"}, 202

@@ -25,6 +25,7 @@ from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
+from backends.next_clip import NextClip
 from backends.notices import Notices
 from backends.predict import Answers
 from backends.registry import Registry
@@ -83,8 +84,9 @@ def _assemble(
     public_url = settings.label_studio_public_url or settings.label_studio_url
     board = ConsoleBoard(ledger, queue, notices, anchors, client, served, public_url)
     answers = Answers(gestures, anchors, ledger, notices, enqueue, settings.predict_budget_s)
+    following = NextClip(client, files, notices, served, enqueue, settings.max_image_pixels)
     gate, counters = Gate(settings.max_waiting), Counters()
-    return Parts(settings, answers, board, board, notices, served, versions, gate, counters)
+    return Parts(settings, answers, board, board, notices, served, versions, gate, counters, following.saved)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backends.labelstudio.client import LabelStudioClient
@@ -31,8 +32,8 @@ class Connected:
         clip = f"clips/server-{self.project}"
         write_clip(label_studio.media_root / clip, N_FRAMES)
         self.client.put_local_storage(self.project, str(label_studio.media_root / "clips"))
-        data = {"frames": frame_refs(N_FRAMES, clip), "clip": "bus"}
-        self.tasks = self.client.import_tasks(self.project, [{"data": data}, {"data": data}])
+        clips = [{"frames": frame_refs(N_FRAMES, clip), "clip": f"bus-{number:03d}"} for number in (0, 1)]
+        self.tasks = self.client.import_tasks(self.project, [{"data": data} for data in clips])
         backend = self.client.put_ml_backend(
             self.project, house.url, title="MaskLoop", user="maskloop", password=SECRET
         )
@@ -124,12 +125,27 @@ def test_the_console_lists_and_propagates_real_tasks(connected: Connected) -> No
     listing = console.get(f"{connected.house.url}/console/tasks", timeout=60).json()
     mine = {row["id"]: row for row in listing["tasks"] if row["id"] in connected.tasks}
     assert {number: (row["clip"], row["frames"], row["masks"]) for number, row in mine.items()} == {
-        connected.tasks[0]: ("bus", N_FRAMES, "submitted"),
-        connected.tasks[1]: ("bus", N_FRAMES, "draft"),
+        connected.tasks[0]: ("bus-000", N_FRAMES, "submitted"),
+        connected.tasks[1]: ("bus-001", N_FRAMES, "draft"),
     }
     said = console.post(f"{connected.house.url}/console/tasks/{connected.tasks[0]}/propagate", timeout=60)
     assert "1 painted mask over 6 frames" in said.json()["message"]
     wait_until(lambda: connected.house.ledger.jobs(states=["done"]), "the job")
+
+
+def test_submitting_a_clip_starts_the_next_one(connected: Connected) -> None:
+    house = connected.house
+    house.worker.start()
+    connected.client.put_webhook(
+        connected.project, f"{house.url}/webhook", headers={"X-MaskLoop-Secret": SECRET}
+    )
+    connected.annotate(PAINTED, brush("last-page", "object 1", N_FRAMES - 1, disc(30, 20)))
+    [job] = wait_until(lambda: house.ledger.jobs(states=["done"]), "the next clip's job")
+    assert job.task_id == connected.tasks[1]
+    [anchor] = house.ledger.anchors(job.id)
+    assert (anchor.object_id, anchor.frame_index) == ("object 1", 0)
+    assert np.array_equal(anchor.mask, disc(30, 20))
+    assert "bus-001 starts with the masks" in house.told()
 
 
 def test_webhooks_of_label_studio_are_recorded(connected: Connected) -> None:

@@ -90,6 +90,7 @@ class House:
                 lambda: [self._served()],
                 self.gate,
                 Counters(),
+                lambda body: None,
             )
         )
         self.http: FlaskClient = self.app.test_client()
