@@ -98,4 +98,4 @@ def _environment_of(settings: Settings) -> Path:
     folder = settings.label_studio_env
     if folder.is_absolute() or folder.exists():
         return folder.absolute()
-    return Path(__file__).parents[1] / folder
+    return Path(__file__).parents[2] / folder

@@ -135,3 +135,13 @@ def test_settings_survive_the_way_to_a_child(tmp_path: Path) -> None:
 def test_waiting_gives_up_in_words() -> None:
     with pytest.raises(AssertionError, match="never"):
         wait_until(lambda: False, 0.1, lambda: "never")
+
+
+def test_label_studio_is_found_from_any_folder(tmp_path, monkeypatch):
+    from pipelines.services import label_studio_process
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupFault) as missing:
+        label_studio_process.installed_version(Settings(label_studio_env=Path(".venv-that-is-not-there")))
+    root = Path(__file__).resolve().parents[2]
+    assert f"{root / '.venv-that-is-not-there'};" in str(missing.value)
