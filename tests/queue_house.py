@@ -38,7 +38,9 @@ def draw_frames(folder: Path, count: int, size_hw: tuple[int, int] = SIZE_HW) ->
     noise = np.random.default_rng(7).integers(0, 256, (count, *size_hw, 3), dtype=np.uint8)
     paths = [folder / f"{index:05d}.png" for index in range(count)]
     for path, pixels in zip(paths, noise, strict=True):
-        PillowImage.fromarray(pixels).save(path)
+        part = path.with_suffix(".part")
+        PillowImage.fromarray(pixels).save(part, format="PNG")
+        part.replace(path)  # a worker may be reading the old one
     return paths
 
 

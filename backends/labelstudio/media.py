@@ -8,10 +8,13 @@ and other files of Label Studio are fetched with the token; ``http(s)://…`` is
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
@@ -101,8 +104,9 @@ class FrameLocator:
     def _fetched(self, url: str) -> Path:
         stem = hashlib.sha256(url.encode()).hexdigest()[:32]
         for suffix in _FORMATS.values():
-            if (known := self._cache / f"{stem}{suffix}").is_file():
-                known.touch()
+            known = self._cache / f"{stem}{suffix}"
+            with suppress(FileNotFoundError):
+                os.utime(known)  # not touch(): that would make an empty file of one that was just dropped
                 return known
         ours = origin_of(self._connection.url)
         headers = self._connection.authorization() if origin_of(url) == ours else {}
@@ -138,10 +142,19 @@ class FrameLocator:
         """Drop the longest unused files while the cache is over its size, but none used in the last hour."""
         if not self._cache.is_dir():
             return
-        files = [(f.stat().st_mtime, f.stat().st_size, f) for f in self._cache.iterdir() if f.is_file()]
+        files = list(_ages_and_sizes(self._cache))
         total = sum(size for _, size, _ in files)
         for used_at, size, file in sorted(files, key=lambda entry: entry[0]):
             if total <= self._cache_bytes or used_at > time.time() - _YOUNG_S:
                 return
             file.unlink(missing_ok=True)
             total -= size
+
+
+def _ages_and_sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """(last use, bytes, path) of each file, without those that another thread has just renamed away."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            told = path.stat()
+            if S_ISREG(told.st_mode):
+                yield told.st_mtime, told.st_size, path
