@@ -22,7 +22,7 @@ from backends.video_object.matching import (
     rows_of,
     window_index,
 )
-from backends.video_object.trunk import MobileNetV2
+from backends.trunks.mobilenet_v2 import MobileNetV2
 
 STRIDE = 16
 

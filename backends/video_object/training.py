@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.core.errors import BadInput
-from backends.video_object import torch_zip
+from backends.trunks import torch_zip
 from backends.video_object.losses import segmentation_loss
 from backends.video_object.network import Network, aggregate
 from backends.video_object.recipe import TrainingConfig

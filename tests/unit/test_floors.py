@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path for top in ("backends", "pipelines") for path in (ROOT / top).rglob("*.py"))
 ROOMS = {"labelstudio", "video_object", "video_semantic", "weak_shot", "clicks", "console"}
-TORCH_ROOMS = {"video_object", "video_semantic", "weak_shot"}
+SHARED = {"core", "trunks"}  # what every room may stand on
+TORCH_ROOMS = {"video_object", "video_semantic", "weak_shot", "clicks", "trunks"}
 OUTSIDE_OF_CORE = {"torch", "redis", "rq", "flask", "label_studio_sdk", "requests", "sqlite3", "waitress"}
 
 
@@ -32,13 +33,15 @@ def breach(module: str, name: str) -> str | None:
     room = mine[1] if mine[0] == "backends" and len(mine) > 1 else ""
     if mine[0] == "backends" and theirs[0] == "pipelines":
         return "backends never imports pipelines"
-    if room in ROOMS and theirs[0] == "backends" and theirs[1:2] not in (["core"], [room]):
-        return f"a room imports core only; {room} reaches for {name}"
+    if room == "trunks" and theirs[0] == "backends" and theirs[1:2] not in (["core"], ["trunks"]):
+        return f"trunks stand on core only; they reach for {name}"
+    if room in ROOMS and theirs[0] == "backends" and theirs[1] not in {*SHARED, room}:
+        return f"a room imports core and trunks only; {room} reaches for {name}"
     if room == "core" and theirs[0] in OUTSIDE_OF_CORE:
         return f"core is the ground floor; it knows no {theirs[0]}"
     if room == "core" and theirs[0] == "backends" and theirs[1:2] != ["core"]:
         return f"core imports nothing above it; it reaches for {name}"
-    opens_a_room = theirs[0] == "backends" and bool(set(theirs[1:2]) & TORCH_ROOMS)
+    opens_a_room = theirs[0] == "backends" and bool(set(theirs[1:2]) & (TORCH_ROOMS - {"clicks"}))
     if mine[0] == "backends" and opens_a_room and room not in {*TORCH_ROOMS, "catalogue"}:
         return f"only the catalogue opens an algorithm's room; {module} reaches for {name}"
     if mine[0] == "backends" and room not in TORCH_ROOMS and theirs[0] in {"torch", "safetensors"}:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from backends.core.errors import BadInput
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.training import Training
-from backends.video_object.trunk import CHANNELS, MobileNetV2
+from backends.trunks.mobilenet_v2 import CHANNELS, MobileNetV2
 
 
 def unfolded(seed: int = 0) -> dict[str, torch.Tensor]:
