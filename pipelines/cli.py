@@ -17,6 +17,7 @@ from pathlib import Path
 
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, SetupFault, Unavailable
 from pipelines import commands
+from pipelines.studies import add_studies
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (BadInput, 2),
@@ -202,6 +203,12 @@ _COMMANDS = {
         "maskloop evaluate video_object --data davis/ --sequences bear,bus --json scores.json",
         _evaluate,
         commands.evaluate,
+    ),
+    "study": (
+        "answer one question about an algorithm with a table: floors, ablation and others",
+        "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
+        add_studies,
+        commands.study,
     ),
     "jobs": (
         "list jobs, cancel one or try one again",

@@ -116,6 +116,13 @@ def evaluate(args: Namespace) -> int:
     return 0
 
 
+def study(args: Namespace) -> int:
+    """``maskloop study``"""
+    from pipelines.studies import run_study
+
+    return run_study(args)
+
+
 def jobs(args: Namespace) -> int:
     """``maskloop jobs``"""
     from backends.ledger import Ledger

@@ -23,7 +23,7 @@ from backends.core.errors import (
 from pipelines import cli, commands
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("up", "doctor", "ingest", "propagate", "train", "evaluate", "jobs", "worker")
+COMMANDS = ("up", "doctor", "ingest", "propagate", "train", "evaluate", "study", "jobs", "worker")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

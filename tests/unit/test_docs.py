@@ -36,10 +36,15 @@ def text_of(path: Path) -> str:
 PAGES = [path for path in tracked() if path.suffix == ".md"]
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    parser = cli.build_parser()
-    (actions,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return dict(actions.choices)
+def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """What can be typed behind ``maskloop``; a group gives way to its members (``study floors``)."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in (parser or cli.build_parser())._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                members = {f"{name} {member}": below for member, below in commands(command).items()}
+                found |= members or {name: command}
+    return found
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -1,0 +1,39 @@
+"""Studies: commands that answer one question about an algorithm with one table, and perhaps a plot.
+
+Each study is a module with ``add_arguments(parser)`` and ``run(args) -> int``; importing it loads nothing heavy
+(no torch, no NumPy), so that ``maskloop --help`` stays quick: such imports stand inside its functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+# name -> (what it is for, an example, module)
+STUDIES: dict[str, tuple[str, str, str]] = {
+    "floors": (
+        "score the network beside the first mask copied and training-free label propagation",
+        "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
+        "pipelines.studies.floors",
+    ),
+}
+
+
+def add_studies(command: argparse.ArgumentParser) -> None:
+    """Give ``maskloop study`` one sub-command per study, with its help, example and arguments."""
+    studies = command.add_subparsers(title="studies", metavar="NAME", dest="study", required=True)
+    for name, (what, example, module) in STUDIES.items():
+        study = studies.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        import_module(module).add_arguments(study)
+
+
+def run_study(args: argparse.Namespace) -> int:
+    """Run the study that ``args.study`` names; returns its exit status."""
+    status: int = import_module(STUDIES[args.study][2]).run(args)
+    return status
