@@ -1,0 +1,132 @@
+"""ResNet-18 and ResNet-50 up to stride 16 (stages 1-3), batch normalisation folded into the convolutions.
+
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Table 1; the stride of a bottleneck
+sits on its 3x3 convolution, as in torchvision's checkpoints. Module names follow torchvision's, so that a
+checkpoint is folded in name by name. Frames come as RGB in [0, 1]; the mean and deviation that these checkpoints
+were trained with are applied inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from backends.trunks.folding import fill, fold
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STAGES = {1: 4, 2: 8, 3: 16}
+"""Stage -> stride of its features; stage 4 would bring stride 32 and is left out."""
+
+
+class _Basic(nn.Module):
+    """Two 3x3 convolutions (ResNet-18)."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inputs, width * self.expansion, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(self.relu(self.conv1(x)))
+        out: Tensor = self.relu(y + self.downsample(x))
+        return out
+
+
+class _Bottleneck(nn.Module):
+    """1x1, 3x3 (with the stride), 1x1 to four times the width (ResNet-50)."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(inputs, width * self.expansion, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv3(self.relu(self.conv2(self.relu(self.conv1(x)))))
+        out: Tensor = self.relu(y + self.downsample(x))
+        return out
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride))
+
+
+class ResNet(nn.Module):
+    """(B, 3, H, W) RGB in [0, 1], H and W multiples of 16 -> {4, 8, 16: (B, C, H/s, W/s)}."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, block: type[_Basic] | type[_Bottleneck], repeats: tuple[int, int, int]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        inputs, self.channels = 64, {}
+        for stage, count in zip(STAGES, repeats, strict=True):
+            width = 32 << stage
+            layers = []
+            for repeat in range(count):
+                layers.append(block(inputs, width, 2 if stage > 1 and repeat == 0 else 1))
+                inputs = width * block.expansion
+            self.add_module(f"layer{stage}", nn.Sequential(*layers))
+            self.channels[STAGES[stage]] = inputs
+
+    def forward(self, rgb: Tensor) -> dict[int, Tensor]:
+        x = self.maxpool(self.relu(self.conv1((rgb - self.mean) / self.std)))
+        found: dict[int, Tensor] = {}
+        for stage, stride in STAGES.items():
+            x = self.get_submodule(f"layer{stage}")(x)
+            found[stride] = x
+        return found
+
+    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
+        """Fold a torchvision ``resnet18`` or ``resnet50`` state dict into these convolutions.
+
+        Stage 4 and the classifier are passed over. Raises KeyError or ValueError, naming the tensor, when the
+        state dict is another network's (too few or too many convolutions, other shapes).
+        """
+        convs = {name: m for name, m in self.named_modules() if isinstance(m, nn.Conv2d)}
+        offered = {
+            name.removesuffix(".weight")
+            for name, value in state.items()
+            if value.ndim == 4 and not name.startswith("layer4.")
+        }
+        if offered != convs.keys():
+            odd = min(offered ^ convs.keys())
+            raise ValueError(
+                f"{len(offered)} convolutions where {len(convs)} are needed; {odd} is odd one out"
+            )
+        for name, conv in convs.items():
+            fill(conv, name, *fold(state, name, _norm_of(name)))
+
+
+def _norm_of(conv: str) -> str:
+    """torchvision's name of the normalisation behind a convolution: conv2 -> bn2, downsample.0 -> downsample.1."""
+    stem, _, last = conv.rpartition(".")
+    return f"{stem}.1" if last == "0" else f"{stem}.{last}".lstrip(".").replace("conv", "bn")
+
+
+def resnet18() -> ResNet:
+    """2.8 M parameters up to stride 16; 64, 128, 256 channels."""
+    return ResNet(_Basic, (2, 2, 2))
+
+
+def resnet50() -> ResNet:
+    """8.5 M parameters up to stride 16; 256, 512, 1024 channels."""
+    return ResNet(_Bottleneck, (3, 4, 6))
