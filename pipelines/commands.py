@@ -30,7 +30,7 @@ def doctor(args: Namespace) -> int:
     """``maskloop doctor``"""
     from pipelines.doctor import run
 
-    return int(run(_settings()))
+    return int(run(current_settings()))
 
 
 def worker(args: Namespace) -> int:
@@ -46,7 +46,7 @@ def ingest(args: Namespace) -> int:
     from pipelines.ingest import ingest as run
     from pipelines.progress import bar
 
-    clips = run(args.source, _settings(), progress=bar)
+    clips = run(args.source, current_settings(), progress=bar)
     for note in clips[0].notes:
         print(f"note: {args.source}: {note}", file=sys.stderr)
     for clip in clips:
@@ -63,9 +63,9 @@ def propagate(args: Namespace) -> int:
     from pipelines.progress import bar
     from pipelines.propagate_files import propagate_files
 
-    settings = _settings()
+    settings = current_settings()
     report = propagate_files(
-        lambda: _segmenter("video_object", args, settings),
+        lambda: load_segmenter("video_object", args, settings),
         args.frames,
         args.masks,
         args.out,
@@ -93,7 +93,8 @@ def train(args: Namespace) -> int:
         overrides=args.overrides,
         trunk=args.trunk,
         start_from=args.start_from,
-        device=args.device or _settings().device,
+        stills=args.stills,
+        device=args.device or current_settings().device,
         fresh=args.fresh,
     )
     print(f"weights: {weights}")
@@ -108,7 +109,7 @@ def evaluate(args: Namespace) -> int:
 
     wanted = [name for name in (args.sequences or "").split(",") if name]
     report = evaluate_video_object(
-        _segmenter(args.algorithm, args, _settings()), args.data, wanted or None, progress=bar
+        load_segmenter(args.algorithm, args, current_settings()), args.data, wanted or None, progress=bar
     )
     print(table(report))
     if args.json:
@@ -128,7 +129,7 @@ def jobs(args: Namespace) -> int:
     from backends.ledger import Ledger
     from backends.queues import cancel, connect, retry
 
-    settings = _settings()
+    settings = current_settings()
     if not settings.ledger_path.is_file():
         where = f"{settings.ledger_path} is not there yet (MASKLOOP_DATA_DIR says where to look)"
         if args.action != "list":
@@ -147,13 +148,18 @@ def jobs(args: Namespace) -> int:
         ledger.close()
 
 
-def _settings() -> Settings:
+def current_settings() -> Settings:
+    """What the environment, the settings file and this installation say together."""
     from pipelines.services.installation import effective
 
     return effective(from_env(), named_in())
 
 
-def _segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segmenter:
+def load_segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segmenter:
+    """The network of ``args.weights``, or the served version, on ``args.device``, or the settings' device.
+
+    Raises BadInput for an unknown algorithm or a missing file.
+    """
     from backends.catalogue import ALGORITHMS
     from backends.registry import Registry, Served, version_of
 

@@ -1,7 +1,7 @@
 """Studies: commands that answer one question about an algorithm with one table, and perhaps a plot.
 
-Each study is a module with ``add_arguments(parser)`` and ``run(args) -> int``; importing it loads nothing heavy
-(no torch, no NumPy), so that ``maskloop --help`` stays quick: such imports stand inside its functions.
+Each study is a module with ``add_arguments(parser)`` and ``run(args) -> int``. Importing it loads neither
+torch nor NumPy, so that ``maskloop --help`` stays quick: such imports stand inside its functions.
 """
 
 from __future__ import annotations
