@@ -1,1 +1,1 @@
-"""The trunks that the networks of several rooms stand on: ImageNet backbones and the reader of their files."""
+"""The trunks that the networks of several rooms stand on: ImageNet backbones and readers of their files."""

@@ -1,8 +1,8 @@
 """Folding a batch normalisation into the convolution before it: one affine map computes both.
 
-``norm(conv(x)) = (W x - mean) * gamma / sqrt(var + eps) + beta``, so the convolution with weights ``W * scale`` and
-bias ``beta - mean * scale``, ``scale = gamma / sqrt(var + eps)``, answers the same. Only for statistics that stay
-as they are, which is how every trunk here is used.
+``norm(conv(x)) = (W x - mean) * gamma / sqrt(var + eps) + beta``, so the convolution with weights
+``W * scale`` and bias ``beta - mean * scale``, ``scale = gamma / sqrt(var + eps)``, answers the same. Only
+for statistics that stay as they are, which is how every trunk here is used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 EPS = 1e-5
 """torchvision's, which every batch normalisation of its classifiers has."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""What torchvision's classifiers subtract from RGB in [0, 1], and divide by."""
 
 
 def fold(state: Mapping[str, Tensor], conv: str, norm: str, eps: float = EPS) -> tuple[Tensor, Tensor]:
@@ -27,7 +30,7 @@ def fold(state: Mapping[str, Tensor], conv: str, norm: str, eps: float = EPS) ->
 
 
 def fill(conv: nn.Conv2d, name: str, weight: Tensor, bias: Tensor) -> None:
-    """Copy a folded ``weight`` and ``bias`` into ``conv``. Raises ValueError, naming it, when shapes differ."""
+    """Copy a folded ``weight`` and ``bias`` into ``conv``. Raises ValueError, naming it, if shapes differ."""
     if weight.shape != conv.weight.shape:
         raise ValueError(f"{name}: {tuple(weight.shape)} does not fit {tuple(conv.weight.shape)}")
     assert conv.bias is not None

@@ -2,7 +2,8 @@
 
 Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2. Key
 names follow torchvision's, so its checkpoints can be folded in. Strided convolutions pad like TensorFlow's
-SAME on even sizes (one row below, one column to the right), as the shipped ImageNet weights expect.
+SAME on even sizes (one row below, one column to the right) and frames are brought to [-1, 1], as the
+shipped ImageNet weights expect; torchvision's own files, trained otherwise, are fitted to that when loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+
+from backends.trunks.folding import IMAGENET_MEAN, IMAGENET_STD, fill, fold
+from backends.trunks.interface import Trunk
 
 # expansion, output channels, repeats, stride: rows 2-6 of Table 2 (the rest lies beyond stride 16)
 _ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
@@ -43,13 +47,12 @@ class _InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Trunk):
     """(B, 3, H, W) RGB in [0, 1], H and W multiples of 16 -> {4, 8, 16: (B, C, H/s, W/s)}."""
-
-    channels = CHANNELS
 
     def __init__(self) -> None:
         super().__init__()
+        self.channels = dict(CHANNELS)
         layers: list[nn.Module] = [_ConvReLU6(3, 32, 3, 2)]
         inputs = 32
         for expansion, outputs, repeats, stride in _ROWS:
@@ -69,21 +72,29 @@ class MobileNetV2(nn.Module):
         return found
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Fold a torchvision ``mobilenet_v2`` state dict (conv + batch norm) into these convolutions."""
+        """Fold a ``mobilenet_v2`` state dict of a network trained on RGB in [-1, 1] with SAME padding."""
         convs = [(name, m) for name, m in self.named_modules() if isinstance(m, nn.Conv2d)]
         sources = _conv_and_norm_names(state)
         if len(sources) < len(convs):
             raise ValueError(f"{len(sources)} convolutions where {len(convs)} are needed")
         for (_, conv), (conv_name, norm_name) in zip(convs, sources, strict=False):
-            weight, bias = _fold(state, conv_name, norm_name)
-            if weight.shape != conv.weight.shape:
-                raise ValueError(
-                    f"{conv_name}: {tuple(weight.shape)} does not fit {tuple(conv.weight.shape)}"
-                )
-            with torch.no_grad():
-                conv.weight.copy_(weight)
-                assert conv.bias is not None
-                conv.bias.copy_(bias)
+            fill(conv, conv_name, *fold(state, conv_name, norm_name))
+
+    def load_published(self, state: Mapping[str, Tensor]) -> None:
+        """torchvision's own file: trained on (RGB - mean) / deviation with symmetric padding.
+
+        The first convolution takes the other normalisation over, exactly. The padding stays SAME, which
+        moves the grid: away from the borders each feature equals torchvision's for the picture moved by
+        ``stride - 1`` pixels up and left. Heads trained on this trunk know no other grid.
+        """
+        self.load_torchvision(state)
+        first = self.get_submodule("features.0.1")
+        assert isinstance(first, nn.Conv2d) and first.bias is not None
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        with torch.no_grad():
+            # (rgb - mean) / std = (x - (2 mean - 1)) / (2 std) with x = 2 rgb - 1, what this trunk computes
+            first.weight /= (2 * std)[None, :, None, None]
+            first.bias -= (first.weight * (2 * mean - 1)[None, :, None, None]).sum((1, 2, 3))
 
 
 def _conv_and_norm_names(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
@@ -94,9 +105,3 @@ def _conv_and_norm_names(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
             f"{len(convs)} convolutions and {len(norms)} batch normalisations; wants as many of each"
         )
     return list(zip(convs, norms, strict=True))
-
-
-def _fold(state: Mapping[str, Tensor], conv: str, norm: str, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
-    scale = state[f"{norm}.weight"].float() / torch.sqrt(state[f"{norm}.running_var"].float() + eps)
-    weight = state[f"{conv}.weight"].float() * scale[:, None, None, None]
-    return weight, state[f"{norm}.bias"].float() - state[f"{norm}.running_mean"].float() * scale

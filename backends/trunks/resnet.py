@@ -1,9 +1,9 @@
 """ResNet-18 and ResNet-50 up to stride 16 (stages 1-3), batch normalisation folded into the convolutions.
 
-Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Table 1; the stride of a bottleneck
-sits on its 3x3 convolution, as in torchvision's checkpoints. Module names follow torchvision's, so that a
-checkpoint is folded in name by name. Frames come as RGB in [0, 1]; the mean and deviation that these checkpoints
-were trained with are applied inside.
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Table 1; the stride of a
+bottleneck sits on its 3x3 convolution, as in torchvision's checkpoints. Module names follow torchvision's, so
+that a checkpoint is folded in name by name. Frames come as RGB in [0, 1]; the mean and deviation that these
+checkpoints were trained with are applied inside.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from backends.trunks.folding import fill, fold
+from backends.trunks.folding import IMAGENET_MEAN, IMAGENET_STD, fill, fold
+from backends.trunks.interface import Trunk
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 STAGES = {1: 4, 2: 8, 3: 16}
 """Stage -> stride of its features; stage 4 would bring stride 32 and is left out."""
 
@@ -64,7 +63,7 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride))
 
 
-class ResNet(nn.Module):
+class ResNet(Trunk):
     """(B, 3, H, W) RGB in [0, 1], H and W multiples of 16 -> {4, 8, 16: (B, C, H/s, W/s)}."""
 
     mean: Tensor
@@ -96,7 +95,7 @@ class ResNet(nn.Module):
         return found
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Fold a torchvision ``resnet18`` or ``resnet50`` state dict into these convolutions.
+        """Fold a torchvision ``resnet18`` or ``resnet50`` state dict into these convolutions, name by name.
 
         Stage 4 and the classifier are passed over. Raises KeyError or ValueError, naming the tensor, when the
         state dict is another network's (too few or too many convolutions, other shapes).
@@ -109,15 +108,13 @@ class ResNet(nn.Module):
         }
         if offered != convs.keys():
             odd = min(offered ^ convs.keys())
-            raise ValueError(
-                f"{len(offered)} convolutions where {len(convs)} are needed; {odd} is odd one out"
-            )
+            raise ValueError(f"{len(offered)} convolutions up to stage 3, not {len(convs)}; see {odd}")
         for name, conv in convs.items():
             fill(conv, name, *fold(state, name, _norm_of(name)))
 
 
 def _norm_of(conv: str) -> str:
-    """torchvision's name of the normalisation behind a convolution: conv2 -> bn2, downsample.0 -> downsample.1."""
+    """torchvision's name of the norm behind a convolution: conv2 -> bn2, downsample.0 -> downsample.1."""
     stem, _, last = conv.rpartition(".")
     return f"{stem}.1" if last == "0" else f"{stem}.{last}".lstrip(".").replace("conv", "bn")
 

@@ -28,6 +28,8 @@ _DTYPES = {
     "IntStorage": torch.int32,
 }
 MAX_BYTES = 2_000_000_000
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How the files of torch before 1.6 begin: a pickled magic number."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ _MARK = object()
 def read(path: Path) -> dict[str, Tensor]:
     """The state dict in ``path``: name -> tensor. Raises BadInput for anything but a zip of plain tensors."""
     try:
+        _refuse_legacy(path)
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise BadInput(f"{path}: more than {MAX_BYTES} bytes when unpacked")
@@ -55,6 +58,15 @@ def read(path: Path) -> dict[str, Tensor]:
     except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path} is no zipped file of tensors as torch.save writes it: {error}") from error
     return found
+
+
+def _refuse_legacy(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_LEGACY)) == _LEGACY:
+            raise BadInput(
+                "written in the format of torch before 1.6, a bare pickle and no zip; where the file is "
+                "trusted, save its tensors again with a newer torch.save or as safetensors"
+            )
 
 
 class _Walk:

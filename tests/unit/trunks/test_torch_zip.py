@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from backends.core.errors import BadInput
-from backends.trunks.torch_zip import read
 from backends.trunks.mobilenet_v2 import MobileNetV2
+from backends.trunks.torch_zip import read
 
 
 def test_a_state_dict_comes_out_as_torch_reads_it(tmp_path):

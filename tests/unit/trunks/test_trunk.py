@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from backends.core.errors import BadInput
+from backends.trunks.mobilenet_v2 import CHANNELS, MobileNetV2
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.training import Training
-from backends.trunks.mobilenet_v2 import CHANNELS, MobileNetV2
 
 
 def unfolded(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -52,5 +52,5 @@ def test_another_networks_weights_are_refused_by_file(tmp_path, damage):
     else:
         del state["features.5.1.running_mean"]
     save_file(state, tmp_path / "trunk.safetensors")
-    with pytest.raises(BadInput, match=r"trunk\.safetensors does not fit MobileNetV2"):
+    with pytest.raises(BadInput, match=r"trunk\.safetensors does not fit mobilenet_v2"):
         Training(TrainingConfig()).start_from_imagenet(tmp_path / "trunk.safetensors")
