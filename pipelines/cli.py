@@ -134,6 +134,12 @@ def _train(command: argparse.ArgumentParser) -> None:
         help="change one value of the config; VALUE in JSON; may be given again",
     )
     command.add_argument("--trunk", type=Path, metavar="FILE", help="pretrained weights of the trunk")
+    command.add_argument(
+        "--stills",
+        type=Path,
+        metavar="DIR",
+        help="photos with label maps (images/, masks/) to learn from as well",
+    )
     command.add_argument("--start-from", type=Path, metavar="FILE", help="weights to go on from")
     command.add_argument("--device", help="torch device: cpu, cuda or cuda:N; default: MASKLOOP_DEVICE")
     how = command.add_mutually_exclusive_group()
@@ -151,6 +157,12 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
     command.add_argument("--sequences", metavar="A,B", help="sequences, with commas between; default: all")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
+    command.add_argument(
+        "--masks-out",
+        type=Path,
+        metavar="DIR",
+        help="write the scored masks here: SEQUENCE/FRAME.png, index colours",
+    )
     _add_model(command)
 
 

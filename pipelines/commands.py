@@ -109,7 +109,11 @@ def evaluate(args: Namespace) -> int:
 
     wanted = [name for name in (args.sequences or "").split(",") if name]
     report = evaluate_video_object(
-        load_segmenter(args.algorithm, args, current_settings()), args.data, wanted or None, progress=bar
+        load_segmenter(args.algorithm, args, current_settings()),
+        args.data,
+        wanted or None,
+        masks_out=args.masks_out,
+        progress=bar,
     )
     print(table(report))
     if args.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,28 @@ import numpy as np
 
 from backends.core.errors import BadInput
 from backends.core.metrics import Score, boundary_f, jaccard, mean_score
-from backends.core.types import FrameMasks, Mask, MaskPrompt, Segmenter
+from backends.core.types import Clip, FrameMasks, Mask, MaskPrompt, Segmenter
 from pipelines.media import davis
 from pipelines.media.davis import DavisSequence
+from pipelines.media.palette import write_index_png
 from pipelines.progress import Track, quiet
+from pipelines.propagate_files import compose
 from pipelines.stopwatch import Stopwatch
 
 
 def evaluate_video_object(
-    segmenter: Segmenter, data_dir: Path, sequences: Sequence[str] | None = None, *, progress: Track = quiet
+    segmenter: Segmenter,
+    data_dir: Path,
+    sequences: Sequence[str] | None = None,
+    *,
+    masks_out: Path | None = None,
+    progress: Track = quiet,
 ) -> dict[str, Any]:
     """J, F and their mean over objects (0..100), per sequence and object, and ``ms_per_frame``.
 
     ``data_dir`` has the DAVIS layout; ``sequences`` None: all of them. {0, 255} masks hold one object, index
-    masks several. ``ms_per_frame`` is the median time inside the segmenter, reading files not counted. Raises
+    masks several. ``ms_per_frame`` is the median time inside the segmenter, reading files not counted. With
+    ``masks_out`` every frame's masks are written as ``masks_out/SEQUENCE/FRAME.png``, index colours. Raises
     BadInput for data that cannot be scored, before the first frame is segmented.
     """
     opened = [davis.open_sequence(data_dir, name) for name in davis.choose(data_dir, sequences)]
@@ -34,7 +42,9 @@ def evaluate_video_object(
     speed: dict[str, float] = {}
     for sequence in opened:
         watch = Stopwatch()
-        scored[sequence.name] = score_sequence(segmenter, sequence, watch, progress=progress)
+        scored[sequence.name] = score_sequence(
+            segmenter, sequence, watch, masks_out=masks_out, progress=progress
+        )
         speed[sequence.name] = watch.ms_per_frame
         laps_ms += watch.laps_ms
     return {
@@ -47,12 +57,19 @@ def evaluate_video_object(
 
 
 def score_sequence(
-    segmenter: Segmenter, sequence: DavisSequence, watch: Stopwatch, *, progress: Track = quiet
+    segmenter: Segmenter,
+    sequence: DavisSequence,
+    watch: Stopwatch,
+    *,
+    masks_out: Path | None = None,
+    progress: Track = quiet,
 ) -> dict[int, Score]:
     """Each object's score in one sequence. A mask that the segmenter does not give counts as empty."""
     last = len(sequence.clip) - 1
     per_frame: dict[int, dict[int, Score]] = {}
     stream = watch.segment(segmenter, sequence.clip, _first_masks(sequence))
+    if masks_out is not None:
+        stream = _written(stream, sequence.clip, masks_out / sequence.name)
     for masks in progress(stream, total=len(sequence.clip), label=sequence.name):
         if 0 < masks.frame_index < last:
             per_frame[masks.frame_index] = _score_frame(sequence, masks)
@@ -77,6 +94,12 @@ def table(report: dict[str, Any]) -> str:
 
 def _first_masks(sequence: DavisSequence) -> list[MaskPrompt]:
     return [MaskPrompt(str(number), 0, mask) for number, mask in sequence.truth(0).items()]
+
+
+def _written(stream: Iterable[FrameMasks], clip: Clip, folder: Path) -> Iterator[FrameMasks]:
+    for masks in stream:
+        write_index_png(folder / f"{clip.names[masks.frame_index]}.png", compose(masks, None, clip.size_hw))
+        yield masks
 
 
 def _score_frame(sequence: DavisSequence, masks: FrameMasks) -> dict[int, Score]:

@@ -131,11 +131,11 @@ def at_stride_8(trunk: MobileNetV2) -> nn.Sequential:
     The step to stride 16 is taken with stride 1 and what follows is dilated by 2: every second cell is
     exactly what the trunk itself computes.
     """
-    layers = nn.Sequential(*copy.deepcopy(list(trunk.features)[: _LAST + 1]))
+    layers = nn.Sequential(*copy.deepcopy(list(trunk.features.children())[: _LAST + 1]))
     entry, conv = _depthwise(layers[_FIRST_STRIDE_16])
     entry[0] = nn.ZeroPad2d((0, 2, 0, 2))  # the phases that stride 2 skips look as far as the others
     conv.stride = (1, 1)
-    for layer in layers[_FIRST_STRIDE_16 + 1 :]:
+    for layer in list(layers.children())[_FIRST_STRIDE_16 + 1 :]:
         _, conv = _depthwise(layer)
         conv.dilation = conv.padding = (2, 2)
     return layers

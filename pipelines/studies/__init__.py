@@ -16,6 +16,11 @@ STUDIES: dict[str, tuple[str, str, str]] = {
         "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
         "pipelines.studies.floors",
     ),
+    "toolkit": (
+        "score the same mask files with the public davis2017-evaluation toolkit and compare",
+        "maskloop study toolkit --toolkit davis2017-evaluation/ --data davis/ --masks masks/",
+        "pipelines.studies.toolkit",
+    ),
 }
 
 
