@@ -150,7 +150,7 @@ FOLDERS = "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me", "Us" + "ers", "opt/py
 FOREIGN = {
     "a path of one machine": rf"(?<![\w.$}})\]*-])/(?:{FOLDERS})/[\w.]",
     "a package index": r"index-url[= ]+[\"']?\w+://|INDEX(?:_URL)?[=:] *[\"']?\w+://|download\.pyto"
-    + r"rch\.org/(?!models)",
+    + r"rch\.org(?!/models)",
     "a package host": "pytho" + r"nhosted\.org",
 }
 
