@@ -16,10 +16,20 @@ STUDIES: dict[str, tuple[str, str, str]] = {
         "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
         "pipelines.studies.floors",
     ),
+    "ablation": (
+        "train the network with its parts off and on, score each and draw the bars",
+        "maskloop study ablation --data davis/ --trunk mobilenet_v2.pth --out runs/ablation --seeds 0,1",
+        "pipelines.studies.ablation",
+    ),
     "toolkit": (
         "score the same mask files with the public davis2017-evaluation toolkit and compare",
         "maskloop study toolkit --toolkit davis2017-evaluation/ --data davis/ --masks masks/",
         "pipelines.studies.toolkit",
+    ),
+    "identity": (
+        "count how often masks change over to a look-alike, in generated clips where look-alikes cross",
+        "maskloop study identity --centre-off --json identity.json --plot identity.png --sheet frames.png",
+        "pipelines.studies.identity",
     ),
 }
 
