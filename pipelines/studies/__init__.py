@@ -26,6 +26,11 @@ STUDIES: dict[str, tuple[str, str, str]] = {
         "maskloop study toolkit --toolkit davis2017-evaluation/ --data davis/ --masks masks/",
         "pipelines.studies.toolkit",
     ),
+    "corrections": (
+        "correct the worst frames of each clip, one after the other, and draw what every correction brings",
+        "maskloop study corrections --data davis/ --out runs/corrections --json curves.json --plot curves.png",
+        "pipelines.studies.corrections",
+    ),
     "identity": (
         "count how often masks change over to a look-alike, in generated clips where look-alikes cross",
         "maskloop study identity --centre-off --json identity.json --plot identity.png --sheet frames.png",
