@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backends.core.errors import BadInput
 from backends.core.types import Clip, FrameMasks, MaskPrompt, Prompt
-from backends.trunks import torch_zip
+from backends.trunks.catalogue import load_weights
 from backends.trunks.mobilenet_v2 import MobileNetV2
 from backends.video_object.geometry import SHORT_SIDE, Geometry
 from backends.video_object.matching import window_index
@@ -116,12 +115,7 @@ def load(trunk: Path, *, device: str = "cpu") -> LabelPropagation:
     if not trunk.is_file():
         raise BadInput(f"trunk {trunk}: no such file; wants MobileNetV2's ImageNet weights")
     network = MobileNetV2()
-    try:
-        network.load_torchvision(
-            load_file(trunk) if trunk.suffix == ".safetensors" else torch_zip.read(trunk)
-        )
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"{trunk} does not fit MobileNetV2: {error}") from error
+    load_weights(network, "mobilenet_v2", trunk)
     return LabelPropagation(network, device=device)
 
 

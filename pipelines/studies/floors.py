@@ -46,13 +46,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compare(
-    methods: list[Segmenter], data: Path, sequences: list[str] | None, *, progress: Track
+    methods: list[Segmenter], data: Path, sequences: list[str] | None, *, progress: Track | None = None
 ) -> dict[str, Any]:
     """Each method's report of ``evaluate_video_object`` under its version's name."""
     from pipelines.evaluate import evaluate_video_object
+    from pipelines.progress import quiet
 
     return {
-        method.version: evaluate_video_object(method, data, sequences, progress=progress)
+        method.version: evaluate_video_object(method, data, sequences, progress=progress or quiet)
         for method in methods
     }
 
