@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput
+
+TRAINABLE = ("video_object", "clicks")
 
 
 def train(
@@ -20,6 +23,7 @@ def train(
     overrides: Sequence[str] = (),
     trunk: Path | None = None,
     start_from: Path | None = None,
+    stills: Path | None = None,
     device: str = "cpu",
     fresh: bool = False,
 ) -> Path:
@@ -28,17 +32,24 @@ def train(
     ``overrides`` are ``KEY=VALUE`` with VALUE in JSON and dots for nested names (``sample.paste=0.5``). A run
     that was stopped goes on where it was unless ``fresh``. Raises BadInput for unknown settings.
     """
-    if algorithm != "video_object":
-        raise BadInput(f"unknown algorithm {algorithm!r}; trainable: video_object")
-    from backends.video_object import recipe, run_folder  # torch is loaded only when something is trained
-
+    if algorithm not in TRAINABLE:
+        raise BadInput(f"unknown algorithm {algorithm!r}; trainable: {', '.join(TRAINABLE)}")
+    room = f"backends.{algorithm}"  # its modules import torch, which is loaded only when something is trained
+    recipe, run_folder = import_module(f"{room}.recipe"), import_module(f"{room}.run_folder")
     values = read_config(config, overrides)
     if fresh:
         _forget(out)
     _use_all_cores()
-    return run_folder.train(
-        recipe.config_from(values), data, out, trunk=trunk, start_from=start_from, device=device
+    weights: Path = run_folder.train(
+        recipe.config_from(values),
+        data,
+        out,
+        trunk=trunk,
+        start_from=start_from,
+        photos=stills,
+        device=device,
     )
+    return weights
 
 
 def read_config(config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:

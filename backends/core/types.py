@@ -135,6 +135,7 @@ class FrameMasks:
     An object that is known but not visible has an all-False mask. Objects that a person's mask fixes on this
     frame are named in ``anchors`` and come back bit for bit with confidence 1. ``soft`` is what a later run
     needs beside the masks to go on from this frame (see MaskPrompt); a segmenter without it leaves it empty.
+    ``signals`` are what the confidence was worked out from, by object and name, where a segmenter tells them.
     """
 
     frame_index: int
@@ -142,6 +143,7 @@ class FrameMasks:
     confidence: Mapping[str, float]
     anchors: frozenset[str] = field(default_factory=frozenset)
     soft: Mapping[str, Soft] = field(default_factory=dict)
+    signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

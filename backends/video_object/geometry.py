@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.core.errors import BadMedia
 from backends.core.types import Image, Mask
 from backends.video_object.network import STRIDE
 
@@ -45,6 +46,9 @@ class Geometry:
     def image(self, frame: Image, device: torch.device) -> Tensor:
         """(H, W, 3) uint8 -> (1, 3, h, w) in [0, 1], edges replicated into the padding."""
         height, width = self.scaled_hw
+        if frame.shape[:2] != self.frame_hw:
+            came = f"{frame.shape[1]}x{frame.shape[0]}"
+            raise BadMedia(f"a frame is {came}, the clip began with {self.frame_hw[1]}x{self.frame_hw[0]}")
         if frame.shape[:2] != self.scaled_hw:
             shrinking = height < frame.shape[0]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,9 +12,11 @@ from torch.nn import functional as F
 from backends.core.errors import BadInput, BadMask
 from backends.core.types import Clip, Mask, MaskPrompt, Prompt
 from backends.video_object.geometry import Geometry
-from backends.video_object.network import Network, Template
+from backends.video_object.network import Encoding, Engine
+from backends.video_object.template import Rows, coarse, condense
 
-MAX_TEMPLATE_FRAMES = 4
+FULL_FRAMES = 2  # anchors that enter with the object's cells at full resolution
+POOLED_FRAMES = 6  # anchors that enter pooled 2x2; where there are more, all are pooled 4x4
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ class Given:
         return {p.object_id: p.mask for p in cell.values() if p.is_anchor}
 
     def template_frames(self) -> list[int]:
-        """Up to four frames with anchors, spread over the clip; without anchors, any given frame."""
+        """All frames with anchors; without anchors, all frames with given masks."""
         frames = sorted(t for t, cell in self.by_frame.items() if any(p.is_anchor for p in cell.values()))
-        frames = frames or sorted(t for t, cell in self.by_frame.items() if _is_source(cell))
-        if len(frames) <= MAX_TEMPLATE_FRAMES:
-            return frames
-        chosen = np.linspace(0, len(frames) - 1, MAX_TEMPLATE_FRAMES).round().astype(int)
-        return [frames[i] for i in chosen]
+        return frames or sorted(t for t, cell in self.by_frame.items() if _is_source(cell))
+
+    def nearest(self, slot: int, frame: int) -> int:
+        """How many frames lie between this one and the nearest on which the object's mask is given."""
+        return min((abs(frame - t) for t in self.frames_of(slot)), default=0)
 
 
 def _is_source(cell: dict[int, MaskPrompt]) -> bool:
@@ -93,16 +94,32 @@ def _check(prompt: MaskPrompt, clip: Clip) -> None:
         raise BadMask(f"{where} is {came}; the frames are {clip.size_hw[1]}x{clip.size_hw[0]}")
 
 
-def build_template(
-    network: Network, clip: Clip, given: Given, geometry: Geometry, device: torch.device
-) -> Template:
-    """Encode the anchor frames once and make one template of all their cells."""
-    rows, masks = [], []
-    for frame in given.template_frames():
-        encoding = network.encode(geometry.image(clip.frames[frame], device))
-        rows.append(encoding.embedded)
-        masks.append(_cells(given.by_frame[frame], len(given.objects), geometry, device))
-    return network.template(torch.cat(rows, 1), torch.cat(masks, 2))
+def rows_of_anchors(
+    engine: Engine, clip: Clip, given: Given, geometry: Geometry, device: torch.device
+) -> Rows:
+    """Every mask that a person gave joins; each frame is encoded once, the more there are the coarser."""
+    frames = given.template_frames()
+    rows = Rows()
+    for frame in frames:
+        encoding = engine.encode(geometry.image(clip.frames[frame], device))
+        cells = _cells(given.by_frame[frame], len(given.objects), geometry, device)
+        if len(frames) <= FULL_FRAMES:
+            part = condense(encoding.embedded, cells, encoding.grid_hw)
+        else:
+            side = 2 if len(frames) <= POOLED_FRAMES else 4
+            part = coarse(encoding.embedded, cells, encoding.grid_hw, side)
+        rows = rows.join(*part)
+    return rows
+
+
+def remembered(encoding: Encoding, masks: Tensor, sure: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    """Rows of a frame that the network itself segmented: (1, n, C) and (1, K, n).
+
+    ``masks`` (K, 4h, 4w) are its probabilities; about objects that are not ``sure`` it says nothing.
+    """
+    cells = F.avg_pool2d(masks[None], 4).flatten(2)
+    told = torch.tensor(list(sure), device=masks.device)[None, :, None]
+    return coarse(encoding.embedded, torch.where(told, cells, -1.0), encoding.grid_hw, 2)
 
 
 def _cells(cell: dict[int, MaskPrompt], slots: int, geometry: Geometry, device: torch.device) -> Tensor:

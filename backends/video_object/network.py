@@ -1,28 +1,24 @@
 """The network: trunk, embedding, per-object decoder, soft aggregation. It knows frames and masks, no video.
 
-What depends on the frame alone (trunk, embedding, similarities) is computed once whatever the number of
-objects; only evidence selection and the decoder repeat per object slot.
+What depends on the frame alone (trunk, embedding, similarities, local correlation) is computed once whatever
+the number of objects; only the choice of evidence and a small decoder repeat per object slot.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backends.video_object.matching import (
-    TOP,
-    Svb,
-    best,
-    isometry,
-    local_correlation,
-    local_evidence,
-    rows_of,
-    window_index,
-)
-from backends.trunks.mobilenet_v2 import MobileNetV2
+from backends.trunks.catalogue import build
+from backends.video_object import centres, matching
+from backends.video_object.centres import Prior
+from backends.video_object.decoder import Decoder, Neck, double
+from backends.video_object.matching import TOP, Svb
+from backends.video_object.template import Template
 
 STRIDE = 16
 
@@ -31,6 +27,8 @@ STRIDE = 16
 class NetworkConfig:
     """Switches and sizes; stored with the weights."""
 
+    trunk: str = "mobilenet_v2"
+    """mobilenet_v2, resnet18 or resnet50."""
     embedding: int = 128
     """Channels C of the matching space; the template needs at least this many rows."""
     svb: Svb = "eigh"
@@ -39,9 +37,14 @@ class NetworkConfig:
     """Half-width of the singular value band; 0 is exact isometry."""
     svb_g: float = 1.0
     """0 raw matching, 1 isometry, 2 the ridge classifier."""
-    local_radius: int = 7
-    """Radius R of the local correlation window in cells of 16 px; 0 turns local correlation off."""
-    width: int = 64
+    lc: Literal["off", "top4", "full"] = "top4"
+    """Local correlation with the last frame: off, its best similarities, or the whole volume, reduced by
+    learned weights."""
+    lc_radius: int = 7
+    """Radius R of the local correlation window in cells of 16 px."""
+    co: Literal["off", "aux", "fuse"] = "fuse"
+    """Instance centres and offsets: off, learned beside the masks, or votes that speak for the masks."""
+    width: int = 48
     """Channels of the decoder at stride 16."""
 
     def as_dict(self) -> dict[str, object]:
@@ -55,130 +58,151 @@ class Encoding:
 
     grid_hw: tuple[int, int]
     embedded: Tensor  # (B, P, C) unit length
-    skip16: Tensor  # (B, 32, h, w)
-    skip8: Tensor  # (B, 24, 2h, 2w)
-    skip4: Tensor  # (B, 16, 4h, 4w)
+    near16: Tensor  # (B, width, h, w)
+    near8: Tensor  # (B, 32, 2h, 2w)
+    near4: Tensor  # (B, 16, 4h, 4w)
 
 
 @dataclass(frozen=True)
-class Template:
-    """The rows people's masks gave. ``isometric`` is ``rows @ A``, computed once per template."""
+class Decoded:
+    """What one frame says of every object."""
 
-    rows: Tensor  # (B, N, C)
-    isometric: Tensor  # (B, N, C)
-    masks: Tensor  # (B, K, N) share of each cell that the object covers; -1 where nobody said
+    logits: Tensor  # (B, K, 4h, 4w)
+    heat: Tensor | None = None  # (B, K, 2h, 2w) logit of "here is the centre"
+    vote: Tensor | None = None  # (B, K, 2, 2h, 2w) the centre each cell votes for, (x, y) px
+    familiar: Tensor | None = None  # (B, K, P) best raw similarity to the object's template rows
+    steady: Tensor | None = None  # (B,) mean best similarity to the last frame's neighbourhood
+
+
+class Engine(Protocol):
+    """What carries a clip: this network in torch, or its exported graph."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The network's switches."""
+
+    def encode(self, rgb: Tensor) -> Encoding:
+        """See :meth:`Network.encode`."""
+
+    def decode(
+        self,
+        now: Encoding,
+        template: Template,
+        before: Encoding,
+        previous: Tensor,
+        prior: Prior | None = None,
+    ) -> Decoded:
+        """See :meth:`Network.decode`."""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    channels: Tensor  # (B, K, P, E)
+    familiar: Tensor  # (B, K, P)
+    steady: Tensor | None  # (B,)
 
 
 class Network(nn.Module):
-    """Frame + template + last frame's masks -> probabilities of each object."""
+    """Frame + template + last frame's masks -> logits of each object."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config or NetworkConfig()
-        self.trunk = MobileNetV2()
+        self.trunk = build(self.config.trunk)
         channels = self.trunk.channels
         self.embed = nn.Conv2d(channels[16], self.config.embedding, 1)
-        self.skip16 = nn.Conv2d(channels[16], 32, 1)
-        self.skip8 = nn.Conv2d(channels[8], 24, 1)
-        self.skip4 = nn.Conv2d(channels[4], 16, 1)
+        self.neck = Neck(channels, self.config.width)
         self.log_temperature = nn.Parameter(torch.tensor(3.0))
-        evidence = 2 * TOP + 2 + 1 + 1 + (2 * TOP + 1 if self.config.local_radius else 0)
-        self.decoder = _Decoder(evidence, self.config.width)
+        evidence = 2 * TOP + 2 + 1 + 1 + self._local_channels()
+        if self.config.lc == "full":
+            self.local = nn.Linear((2 * self.config.lc_radius + 1) ** 2 * 2, 2 * TOP)
+        self.decoder = Decoder(evidence, self.config.width, heads=self.config.co != "off")
+        if self.config.co == "fuse":
+            self.log_gamma = nn.Parameter(torch.tensor(-1.0))
         self._windows: dict[tuple[int, int, str], tuple[Tensor, Tensor]] = {}
+
+    def _local_channels(self) -> int:
+        return 0 if self.config.lc == "off" else 2 * TOP + 1
 
     def encode(self, rgb: Tensor) -> Encoding:
         """(B, 3, H, W) in [0, 1], sides multiples of 16."""
         found = self.trunk(rgb)
         embedded = F.normalize(self.embed(found[16]).float(), dim=1, eps=1e-6)
-        return Encoding(
-            grid_hw=(embedded.shape[2], embedded.shape[3]),
-            embedded=embedded.flatten(2).transpose(1, 2),
-            skip16=self.skip16(found[16]),
-            skip8=self.skip8(found[8]),
-            skip4=self.skip4(found[4]),
-        )
+        near = self.neck(found)
+        return Encoding((embedded.shape[2], embedded.shape[3]), embedded.flatten(2).transpose(1, 2), *near)
 
     def template(self, rows: Tensor, masks: Tensor) -> Template:
         """(B, N, C) unit rows and (B, K, N) masks -> a template ready for matching."""
-        a = isometry(rows, method=self.config.svb, eps=self.config.svb_eps, g=self.config.svb_g)
-        return Template(rows, rows @ a, masks)
+        c = self.config
+        return Template.of(rows, matching.isometry(rows, method=c.svb, eps=c.svb_eps, g=c.svb_g), masks)
 
-    def decode(self, now: Encoding, template: Template, before: Encoding, previous: Tensor) -> Tensor:
-        """Logits (B, K, 4h, 4w) at stride 4.
+    def decode(
+        self,
+        now: Encoding,
+        template: Template,
+        before: Encoding,
+        previous: Tensor,
+        prior: Prior | None = None,
+    ) -> Decoded:
+        """All objects of one frame in one pass.
 
-        ``previous``: the last frame's soft masks (B, K, 4h, 4w) in [0, 1]; ``before``: that frame's encoding.
+        ``previous``: the last frame's soft masks (B, K, 4h, 4w) in [0, 1]; ``before``: that frame's encoding;
+        ``prior``: where the objects' centres are expected (needed for co=fuse).
         """
-        height, width = now.grid_hw
-        coarse = F.avg_pool2d(previous, 4)  # (B, K, h, w)
-        evidence = self._evidence(now, template, before, coarse.flatten(2))  # (B, K, P, E)
-        slots = previous.shape[1]
-        maps = evidence.flatten(0, 1).transpose(1, 2)
-        maps = maps.reshape(*maps.shape[:2], height, width)
-        logits: Tensor = self.decoder(maps, now, previous.flatten(0, 1), slots)
-        return logits.reshape(-1, slots, *logits.shape[1:])
+        batch, slots = previous.shape[:2]
+        seen = self._evidence(now, template, before, F.avg_pool2d(previous, 4).flatten(2))
+        maps = seen.channels.flatten(0, 1).transpose(1, 2)
+        maps = maps.reshape(*maps.shape[:2], *now.grid_hw)
+        near = tuple(_per_slot(x, slots) for x in (now.near16, now.near8, now.near4))
+        logits, heads = self.decoder(maps, near, previous.flatten(0, 1)[:, None])
+        logits = logits[:, 0].unflatten(0, (batch, slots))
+        if heads is None:
+            return Decoded(logits, familiar=seen.familiar, steady=seen.steady)
+        heads = heads.float().unflatten(0, (batch, slots))
+        vote = centres.votes(heads[:, :, 1:])
+        if self.config.co == "fuse" and prior is not None:
+            logits = logits.float() + self.log_gamma.exp() * double(centres.log_prior(vote, prior))
+        return Decoded(logits, heads[:, :, 0], vote, seen.familiar, seen.steady)
 
-    def _evidence(self, now: Encoding, template: Template, before: Encoding, coarse: Tensor) -> Tensor:
+    def _evidence(self, now: Encoding, template: Template, before: Encoding, coarse: Tensor) -> _Evidence:
         raw = now.embedded @ template.rows.transpose(1, 2)  # (B, P, N)
         isometric = now.embedded @ template.isometric.transpose(1, 2)
-        foreground, background = (r[:, :, None] for r in rows_of(template.masks))
-        attention = torch.softmax(raw * self.log_temperature.exp(), dim=-1)
+        attention = torch.softmax(raw * self.log_temperature.exp() + template.said, dim=-1)
+        familiar = matching.best(raw, template.foreground, 1)
         parts = [
-            best(isometric[:, None], foreground, TOP),
-            best(isometric[:, None], background, TOP),
-            best(raw[:, None], foreground, 1),
-            best(raw[:, None], background, 1),
-            (attention @ template.masks.clamp_min(0).transpose(1, 2)).transpose(1, 2)[..., None],
+            matching.best(isometric, template.foreground, TOP),
+            matching.best(isometric, template.background, TOP),
+            familiar,
+            matching.best(raw, template.background, 1),
+            (attention @ template.shares.to(attention.dtype).transpose(1, 2)).transpose(1, 2)[..., None],
             coarse[..., None],
         ]
-        if self.config.local_radius:
-            index, inside = self._window(now.grid_hw, now.embedded.device)
-            window = local_correlation(now.embedded, before.embedded, index, inside)
-            parts.append(local_evidence(window, coarse, index, inside))
-        return torch.cat(parts, dim=-1)
+        if self.config.lc == "off":
+            return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], None)
+        window = self._correlate(now, before)
+        parts += self._local(window, coarse, now)
+        return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], window.amax(-1).mean(-1))
+
+    def _correlate(self, now: Encoding, before: Encoding) -> Tensor:
+        index, inside = self._window(now.grid_hw, now.embedded.device)
+        return matching.local_correlation(now.embedded, before.embedded, index, inside)
+
+    def _local(self, window: Tensor, coarse: Tensor, now: Encoding) -> list[Tensor]:
+        near = matching.around(coarse, self._window(now.grid_hw, coarse.device)[0])
+        carried = matching.carried(window, near)
+        if self.config.lc == "top4":
+            return [matching.local_tops(window, near), carried]
+        return [self.local(matching.local_volumes(window, near)), carried]
 
     def _window(self, grid_hw: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
         key = (*grid_hw, str(device))
         if key not in self._windows:
-            self._windows = {key: window_index(grid_hw, self.config.local_radius, device)}
+            self._windows = {key: matching.window_index(grid_hw, self.config.lc_radius, device)}
         return self._windows[key]
 
 
-class _Decoder(nn.Module):
-    """Evidence at stride 16 and the frame's skips -> one logit per stride-4 cell and object."""
-
-    def __init__(self, evidence: int, width: int):
-        super().__init__()
-        self.enter = nn.Conv2d(evidence + 32, width, 3, padding=1)
-        self.context = nn.Conv2d(width, width, 3, padding=2, dilation=2)
-        self.at16 = nn.Conv2d(width, width, 3, padding=1)
-        self.enter8 = nn.Conv2d(width + 24 + 1, 48, 3, padding=1)
-        self.at8 = nn.Conv2d(48, 48, 3, padding=1)
-        self.enter4 = nn.Conv2d(48 + 16 + 1, 24, 3, padding=1)
-        self.at4 = nn.Conv2d(24, 24, 3, padding=1)
-        self.leave = nn.Conv2d(24, 1, 3, padding=1)
-
-    def forward(self, evidence: Tensor, now: Encoding, previous: Tensor, slots: int) -> Tensor:
-        x = F.relu(self.enter(torch.cat((evidence, _per_slot(now.skip16, slots)), 1)))
-        x = F.relu(x + self.context(x))
-        x = F.relu(x + self.at16(x))
-        x = _up(x, now.skip8.shape[-2:])
-        x = F.relu(
-            self.enter8(torch.cat((x, _per_slot(now.skip8, slots), F.avg_pool2d(previous, 2)[:, None]), 1))
-        )
-        x = F.relu(x + self.at8(x))
-        x = _up(x, now.skip4.shape[-2:])
-        x = F.relu(self.enter4(torch.cat((x, _per_slot(now.skip4, slots), previous[:, None]), 1)))
-        x = F.relu(x + self.at4(x))
-        logits: Tensor = self.leave(x)
-        return logits[:, 0]
-
-
 def _per_slot(x: Tensor, slots: int) -> Tensor:
-    return x if slots == 1 else x.repeat_interleave(slots, 0)
-
-
-def _up(x: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+    return x if slots == 1 or x.shape[0] == 1 else x.repeat_interleave(slots, 0)
 
 
 def aggregate(logits: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class TrainingConfig:
     checkpoint_every: int = 100
     validation: tuple[str, ...] = VALIDATION
     """Sequences that training never sees."""
+    stills_count: int = 0
+    """How many stills to use, in order of name; 0 means all."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 

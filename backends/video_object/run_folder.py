@@ -1,7 +1,7 @@
 """A run folder, resumable to the same result after a kill.
 
-It holds ``config.json``, ``metrics.jsonl`` (one line per step), ``checkpoint.safetensors`` (weights,
-optimiser, average) and at the end ``weights.safetensors`` with its ``card.json``.
+It holds ``config.json``, ``metrics.jsonl`` (one line per step), ``curves.png``, ``checkpoint.safetensors``
+(weights, optimiser, average) and at the end ``weights.safetensors`` with its ``card.json``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from backends.core.errors import BadInput
-from backends.video_object import sampling, sequences
+from backends.video_object import curves, distributed, sampling, sequences, stills
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.training import Training
 from backends.video_object.weights_file import save_weights
@@ -33,44 +34,60 @@ def train(
     *,
     trunk: Path | None = None,
     start_from: Path | None = None,
+    photos: Path | None = None,
     device: str = "cpu",
 ) -> Path:
     """Run (or go on with) the training in ``run_dir``; returns ``weights.safetensors``.
 
-    Ctrl-C and SIGKILL lose at most ``checkpoint_every`` steps. Raises BadInput when the folder holds a run
-    with another config.
+    Ctrl-C and SIGKILL lose at most ``checkpoint_every`` steps. Of several processes (see distributed) the
+    first one alone writes. Raises BadInput when the folder holds a run with another config.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _claim(config, run_dir)
+    if distributed.leads():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        _claim(config, run_dir)
+    if config.sample.still and photos is None:
+        raise BadInput("sample.still is set, but there are no stills; give their folder with --stills")
     videos = sequences.load(data, training_names(data, config.validation))
+    loaded = stills.load(photos, count=config.stills_count) if photos and config.sample.still else []
     training = Training(config, device)
     checkpoint = run_dir / "checkpoint.safetensors"
     if checkpoint.is_file():
         training.load(checkpoint)
-        _drop_lines_after(run_dir / "metrics.jsonl", training.step)
     elif start_from is not None:
         training.start_from(start_from)
     elif trunk is not None:
         training.start_from_imagenet(trunk)
+    distributed.wait()  # nobody writes before everybody has read
+    weights = run_dir / "weights.safetensors"
+    if not distributed.leads():
+        for batch in _batches(videos, loaded, config, training.step):
+            training.advance(batch)
+        return weights
+    _drop_lines_after(run_dir / "metrics.jsonl", training.step)
     try:
-        _loop(training, videos, run_dir)
+        _loop(training, videos, loaded, run_dir)
     finally:
         if training.step:
             training.save(checkpoint)
-    weights = run_dir / "weights.safetensors"
     save_weights(training.average, config.network, weights)
-    write_card(config, [v.name for v in videos], run_dir, start_from or trunk)
+    write_card(config, [v.name for v in videos], len(loaded), run_dir, start_from or trunk)
+    if hindrance := curves.draw(run_dir):
+        print(f"note: {hindrance}", file=sys.stderr)
     return weights
 
 
-def write_card(config: TrainingConfig, names: list[str], run_dir: Path, began_with: Path | None) -> None:
+def write_card(
+    config: TrainingConfig, names: list[str], photos: int, run_dir: Path, began_with: Path | None
+) -> None:
     """``card.json``: what a reader needs to judge the weights or to make them again."""
     card = {
         "algorithm": "video_object",
         "config": asdict(config),
         "sequences": names,
+        "stills": photos,
         "began_with": began_with.name if began_with else "random weights",
         "torch": torch.__version__,
+        "processes": distributed.size(),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}",
         "seconds": round(
             sum(json.loads(line).get("seconds", 0.0) for line in (run_dir / "metrics.jsonl").open())
@@ -80,12 +97,14 @@ def write_card(config: TrainingConfig, names: list[str], run_dir: Path, began_wi
     (run_dir / "card.json").write_text(json.dumps(card, indent=1, allow_nan=False))
 
 
-def _loop(training: Training, videos: list[sequences.VideoSequence], run_dir: Path) -> None:
+def _loop(
+    training: Training, videos: list[sequences.VideoSequence], photos: list[stills.Still], run_dir: Path
+) -> None:
     config, start = training.config, training.step
     bar = tqdm(total=config.steps, initial=start, desc="training", unit="step")
     with bar, (run_dir / "metrics.jsonl").open("a") as log:
         lap = time.monotonic()
-        for batch in _batches(videos, config, start):
+        for batch in _batches(videos, photos, config, start):
             figures = training.advance(batch)
             figures["seconds"], lap = time.monotonic() - lap, time.monotonic()
             log.write(json.dumps({k: round(v, 5) for k, v in figures.items()}, allow_nan=False) + "\n")
@@ -94,6 +113,7 @@ def _loop(training: Training, videos: list[sequences.VideoSequence], run_dir: Pa
             bar.update()
             if training.step % config.checkpoint_every == 0:
                 training.save(run_dir / "checkpoint.safetensors")
+                curves.draw(run_dir)
 
 
 def _drop_lines_after(log: Path, step: int) -> None:
@@ -103,13 +123,14 @@ def _drop_lines_after(log: Path, step: int) -> None:
 
 
 def _batches(
-    videos: list[sequences.VideoSequence], config: TrainingConfig, start: int
+    videos: list[sequences.VideoSequence], photos: list[stills.Still], config: TrainingConfig, start: int
 ) -> Iterator[list[sampling.Sample]]:
-    """Batches of steps start, start+1, …; the next one is drawn while the network works."""
+    """This process's share of batches start, start+1, …; the next is drawn while the network works."""
+    mine = distributed.share(config.batch)
 
     def make(step: int) -> list[sampling.Sample]:
-        first = step * config.batch
-        return [sampling.draw(videos, config.sample, config.seed, first + i) for i in range(config.batch)]
+        chosen = (step * config.batch + i for i in mine)
+        return [sampling.draw(videos, photos, config.sample, config.seed, i) for i in chosen]
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(make, start)

@@ -1,10 +1,11 @@
-"""Training samples: short clips cut, warped and mixed from sequences. Sample i of a run is a pure function of
-``(seed, i)``, so a resumed run sees exactly what an unbroken one would have seen.
+"""Training samples: short clips cut, warped and mixed from sequences and stills. Sample i of a run is a pure
+function of ``(seed, i)``, so a resumed run sees exactly what an unbroken one would have seen.
 
 A sample has four frames: an anchor from anywhere in the video (its mask fills the template), the frame whose
 mask is fed as the previous one, and two frames to segment in a row. Object slot 0 is the video's own object;
 slot 1 is an object of another video pasted with its own motion (sometimes beneath, sometimes above, sometimes
-an unlabelled distractor, sometimes the same video's object mirrored: same texture, other identity).
+an unlabelled distractor, sometimes the same video's object mirrored: same texture, other identity). Stills
+(see ``stills``) give the same four frames, often with two objects of the photo.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.video_object import stills
 from backends.video_object.sequences import VideoSequence
+from backends.video_object.stills import Still
+from backends.video_object.views import Window, centre_of, warp, warp_mask
 
 SLOTS = 2
 FRAMES = 4
@@ -42,34 +46,55 @@ class SampleConfig:
     """Share of pasted objects that come from the same video, mirrored."""
     jitter: float = 0.25
     """Strength of brightness, contrast and colour changes, one draw per clip."""
+    still: float = 0.0
+    """Share of samples made from stills; needs stills."""
+    remember: float = 0.5
+    """Share of samples whose template also holds the last frame with the mask that was fed on."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """Frames (4, H, W, 3) float32 in [0, 1]; masks (4, SLOTS, H, W) in {0, 1}; previous (SLOTS, H, W): the
-    spoilt mask to feed on frame 1; valid (SLOTS,): slots that hold an object."""
+    spoilt mask to feed on frame 1; valid (SLOTS,): slots that hold an object; others (4, H, W): an instance
+    that nobody labelled; remember: whether the last frame joins the template; guess (SLOTS, 2) in [-1, 1]:
+    how far the expected centres are from the true ones."""
 
     frames: Float
     masks: Float
     previous: Float
     valid: NDArray[np.bool_]
+    others: Float
+    remember: bool
+    guess: Float
 
 
-def draw(videos: Sequence[VideoSequence], config: SampleConfig, seed: int, index: int) -> Sample:
+def draw(
+    videos: Sequence[VideoSequence], photos: Sequence[Still], config: SampleConfig, seed: int, index: int
+) -> Sample:
     """Sample ``index`` of the run with ``seed``."""
     rng = np.random.default_rng((seed, index))
+    others: Float = np.zeros((FRAMES, *config.crop_hw), np.float32)
     video = videos[int(rng.integers(len(videos)))]
-    times = _times(len(video.frames), config, rng)
-    frames, masks = _cut(video, times, config, rng)
-    valid = np.array([True, False])
-    if rng.random() < config.paste:
+    if photos and rng.random() < config.still:
+        photo = photos[int(rng.integers(len(photos)))]
+        frames, masks = stills.cut(photo, FRAMES, SLOTS, config.crop_hw, config.scale, rng)
+    else:
+        frames, masks = _cut(video, _times(len(video.frames), config, rng), config, rng)
+    valid = np.array([True, bool(masks[:, 1].any())])
+    if not valid[1] and rng.random() < config.paste:
         same = rng.random() < config.mirror
         other = video if same else videos[int(rng.integers(len(videos)))]
-        labelled = _paste(frames, masks, other, config, rng, mirrored=same)
-        valid[1] = labelled
+        cut = _paste(frames, masks, other, config, rng, mirrored=same)
+        valid[1] = rng.random() >= config.distractor
+        if valid[1]:
+            masks[:, 1] = cut
+        else:
+            others = cut
     frames = _jitter(frames, config.jitter, rng)
     previous = np.stack([_spoil(masks[1, k], rng) for k in range(SLOTS)])
-    return Sample(frames, masks, previous, valid)
+    remember = bool(rng.random() < config.remember)
+    guess = rng.uniform(-1, 1, (SLOTS, 2)).astype(np.float32)
+    return Sample(frames, masks, previous, valid, others, remember, guess)
 
 
 def _times(length: int, config: SampleConfig, rng: np.random.Generator) -> list[int]:
@@ -88,13 +113,15 @@ def _cut(
 ) -> tuple[Float, Float]:
     """One crop window (with slight zoom, turn and drift per frame) that begins near the object."""
     label = _object_of(video, times, rng)
-    centre = _centre(video.labels[times[1]] == label)
-    window = _Window.draw(centre, config, rng).inside(_size(video.frames[0]), config.crop_hw)
+    centre = centre_of(video.labels[times[1]] == label)
+    window = Window.draw(centre, config.crop_hw, config.scale, rng).inside(
+        _size(video.frames[0]), config.crop_hw
+    )
     frames, masks = [], np.zeros((FRAMES, SLOTS, *config.crop_hw), np.float32)
     for i, t in enumerate(times):
         matrix = window.matrix(rng)
-        frames.append(_warp(video.frames[t], matrix, config.crop_hw))
-        masks[i, 0] = _warp_mask(video.labels[t] == label, matrix, config.crop_hw)
+        frames.append(warp(video.frames[t], matrix, config.crop_hw))
+        masks[i, 0] = warp_mask(video.labels[t] == label, matrix, config.crop_hw)
     return np.stack(frames).astype(np.float32) / 255.0, masks
 
 
@@ -108,61 +135,6 @@ def _object_of(video: VideoSequence, times: list[int], rng: np.random.Generator)
     return int(rng.choice(objects)) if len(objects) else 1
 
 
-def _centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    rows, columns = np.nonzero(mask)
-    if len(rows) == 0:
-        return mask.shape[1] / 2, mask.shape[0] / 2
-    return float(columns.mean()), float(rows.mean())
-
-
-@dataclass(frozen=True)
-class _Window:
-    """An affine view: source point ``centre`` lands at ``target``, scaled, perhaps mirrored."""
-
-    centre: tuple[float, float]
-    target: tuple[float, float]
-    scale: float
-    flip: float
-
-    @staticmethod
-    def draw(centre: tuple[float, float], config: SampleConfig, rng: np.random.Generator) -> _Window:
-        height, width = config.crop_hw
-        target = (width * rng.uniform(0.3, 0.7), height * rng.uniform(0.3, 0.7))
-        return _Window(centre, target, rng.uniform(*config.scale), rng.choice((-1.0, 1.0)))
-
-    def inside(self, source_hw: tuple[int, int], crop_hw: tuple[int, int]) -> _Window:
-        """The same view moved as little as needed for the crop to lie within the source, where it fits."""
-        mirrored = (self.flip < 0, False)
-        target = []
-        for axis in (0, 1):
-            length, crop = source_hw[1 - axis], crop_hw[1 - axis]
-            before = length - self.centre[axis] if mirrored[axis] else self.centre[axis]
-            high = self.scale * before
-            low = crop - self.scale * (length - before)
-            target.append(min(high, max(low, self.target[axis])))
-        return _Window(self.centre, (target[0], target[1]), self.scale, self.flip)
-
-    def matrix(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """2x3 source -> crop, with up to 3 degrees, 3 % and 3 px of drift of its own."""
-        angle, scale = np.deg2rad(rng.uniform(-3, 3)), self.scale * rng.uniform(0.97, 1.03)
-        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-        linear = np.array([[self.flip * cos, -sin], [self.flip * sin, cos]])
-        shift = np.array(self.target) + rng.uniform(-3, 3, 2) - linear @ np.array(self.centre)
-        return np.hstack((linear, shift[:, None]))
-
-
-def _warp(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple[int, int]
-) -> NDArray[np.uint8]:
-    border = cv2.BORDER_REFLECT_101
-    return cv2.warpAffine(image, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR, borderMode=border)  # type: ignore[return-value]
-
-
-def _warp_mask(mask: NDArray[np.bool_], matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> Float:
-    soft = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR)
-    return (soft > 127).astype(np.float32)
-
-
 def _paste(
     frames: Float,
     masks: Float,
@@ -171,31 +143,30 @@ def _paste(
     rng: np.random.Generator,
     *,
     mirrored: bool,
-) -> bool:
-    """Lay an object of ``other`` into the clip, in place; returns whether it is labelled (slot 1)."""
+) -> Float:
+    """Lay an object of ``other`` into the clip, in place; returns its masks (4, H, W)."""
     times = _times(len(other.frames), config, rng)
     label = _object_of(other, times, rng)
-    window = _Window.draw(_centre(other.labels[times[1]] == label), config, rng)
+    window = Window.draw(centre_of(other.labels[times[1]] == label), config.crop_hw, config.scale, rng)
     height, width = config.crop_hw
     target = (width * rng.uniform(0.05, 0.95), height * rng.uniform(0.1, 0.9))
-    window = _Window(
+    window = Window(
         window.centre, target, window.scale * rng.uniform(0.5, 1.0), -1.0 if mirrored else window.flip
     )
     below = rng.random() < 0.4
-    labelled = bool(rng.random() >= config.distractor)
+    pasted: Float = np.zeros((FRAMES, *config.crop_hw), np.float32)
     drift = rng.uniform(-12, 12, 2)
     for i, t in enumerate(times):
         matrix = window.matrix(rng)
         matrix[:, 2] += drift * i
-        cut = _warp_mask(other.labels[t] == label, matrix, config.crop_hw)
+        cut = warp_mask(other.labels[t] == label, matrix, config.crop_hw)
         if below:
             cut *= 1 - masks[i, 0]
         alpha = cv2.GaussianBlur(cut, (3, 3), 0)[..., None]
-        frames[i] = frames[i] * (1 - alpha) + alpha * _warp(other.frames[t], matrix, config.crop_hw) / 255.0
+        frames[i] = frames[i] * (1 - alpha) + alpha * warp(other.frames[t], matrix, config.crop_hw) / 255.0
         masks[i, 0] *= 1 - cut
-        if labelled:
-            masks[i, 1] = cut
-    return labelled
+        pasted[i] = cut
+    return pasted
 
 
 def _jitter(frames: Float, strength: float, rng: np.random.Generator) -> Float:

@@ -7,22 +7,23 @@ fed on from one frame to the next.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from backends.core.errors import BadInput
-from backends.trunks import torch_zip
-from backends.video_object.losses import segmentation_loss
-from backends.video_object.network import Network, aggregate
+from backends.trunks import catalogue
+from backends.video_object import centres, distributed, template
+from backends.video_object.losses import centre_loss, segmentation_loss
+from backends.video_object.network import Encoding, Network, aggregate
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.sampling import Sample
+from backends.video_object.template import Template
 from backends.video_object.weights_file import save_atomically
 
 
@@ -46,53 +47,59 @@ class Training:
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.step = 0
 
-    def start_from(self, weights: Path) -> None:
-        """Begin with the weights of another run (safetensors)."""
+    def start_from(self, weights: Path) -> list[str]:
+        """Begin with the weights of another run (safetensors); returns the names that begin fresh instead.
+
+        Whatever fits by name and shape is taken over, so that a network with another decoder or other heads
+        can begin with a trained trunk and embedding. Raises BadInput when not even the trunk fits.
+        """
         with safe_open(weights, framework="pt") as file:
             state = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 - not a dict
-        self.network.load_state_dict(state)
+        own = self.network.state_dict()
+        fits = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+        if not all(k in fits for k in own if k.startswith("trunk.")):
+            raise BadInput(f"{weights} holds another trunk than {self.config.network.trunk}")
+        self.network.load_state_dict(fits, strict=False)
         self._reset_average()
+        return sorted(set(own) - set(fits))
 
     def start_from_imagenet(self, trunk: Path) -> None:
         """Begin with an ImageNet trunk in torchvision's key names (a zipped torch file or safetensors).
 
         Raises BadInput when the file holds anything but tensors, or another network's.
         """
-        state = load_file(trunk) if trunk.suffix == ".safetensors" else torch_zip.read(trunk)
-        try:
-            self.network.trunk.load_torchvision(state)
-        except (KeyError, ValueError) as error:
-            raise BadInput(f"{trunk} does not fit MobileNetV2: {error}") from error
+        catalogue.load_weights(self.network.trunk, self.config.network.trunk, trunk)
         self._reset_average()
 
     def _reset_average(self) -> None:
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def advance(self, batch: list[Sample]) -> dict[str, float]:
-        """One optimiser step. Raises FloatingPointError when the loss is not finite."""
+        """One optimiser step on this process's share of a batch.
+
+        Raises FloatingPointError, in every process, when the loss is not finite.
+        """
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * self._schedule()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            losses = rollout_losses(self.network, *_tensors(batch, self.device))
+            losses = rollout_losses(self.network, Batch.of(batch, self.device))
         loss = torch.stack(losses).mean()
-        if not torch.isfinite(loss):
+        figures = distributed.average({"loss": loss, "first": losses[0], "last": losses[-1]})
+        if not np.isfinite(figures["loss"]):
             raise FloatingPointError(
-                f"loss is {float(loss)} at step {self.step}; the last checkpoint is kept"
+                f"loss is {figures['loss']} at step {self.step}; the last checkpoint is kept"
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(self.network)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
         self._update_average()
-        return {
-            "step": self.step,
-            "loss": float(loss.detach()),
-            "first": float(losses[0].detach()),
-            "last": float(losses[-1].detach()),
-            "gradient": float(norm),
-        }
+        rate, trunk_rate = (group["lr"] for group in self.optimiser.param_groups)
+        rates = {"rate": rate, "trunk_rate": trunk_rate}
+        return {"step": self.step, **figures, "gradient": float(norm), **rates}
 
     def _schedule(self) -> float:
         c = self.config
@@ -134,44 +141,78 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _tensors(batch: list[Sample], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    frames = torch.from_numpy(np.stack([s.frames for s in batch])).permute(0, 1, 4, 2, 3)
-    masks = torch.from_numpy(np.stack([s.masks for s in batch]))
-    previous = torch.from_numpy(np.stack([s.previous for s in batch]))
-    valid = torch.from_numpy(np.stack([s.valid for s in batch]))
-    return frames.to(device), masks.to(device), previous.to(device), valid.to(device)
+@dataclass(frozen=True)
+class Batch:
+    """Samples as tensors, T = 4 frames, K slots: see Sample."""
+
+    frames: Tensor  # (B, T, 3, H, W)
+    masks: Tensor  # (B, T, K, H, W)
+    previous: Tensor  # (B, K, H, W)
+    valid: Tensor  # (B, K)
+    others: Tensor  # (B, T, H, W)
+    remember: Tensor  # (B,)
+    guess: Tensor  # (B, K, 2)
+
+    @staticmethod
+    def of(samples: list[Sample], device: torch.device) -> Batch:
+        """Stack samples on ``device``."""
+
+        def stack(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([getattr(s, name) for s in samples])).to(device)
+
+        frames = stack("frames").permute(0, 1, 4, 2, 3)
+        rest = (stack(name) for name in ("masks", "previous", "valid", "others", "remember", "guess"))
+        return Batch(frames, *rest)
 
 
-def rollout_losses(
-    network: Network, frames: Tensor, masks: Tensor, previous: Tensor, valid: Tensor
-) -> list[Tensor]:
+def rollout_losses(network: Network, batch: Batch) -> list[Tensor]:
     """Segment frames 2 and 3 in a row, the anchor (frame 0) as template; the network's own mask is fed on.
 
-    ``frames`` (B, 4, 3, H, W); ``masks`` (B, 4, K, H, W); ``previous`` (B, K, H, W) fed as frame 1's mask.
+    Where a sample says so the last frame joins the template with the mask that is fed on.
     """
-    size = frames.shape[-2:]
+    frames, masks, valid = batch.frames, batch.masks, batch.valid
     flat = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     encodings = _split(network.encode(flat), frames.shape[0], frames.shape[1])
-    cells = F.avg_pool2d(masks[:, 0], 16).flatten(2)
-    template = network.template(encodings[0].embedded, cells)
-    before = F.avg_pool2d(previous, 4)
+    anchor = template.condense(
+        encodings[0].embedded, F.avg_pool2d(masks[:, 0], 16).flatten(2), encodings[0].grid_hw
+    )
+    before = F.avg_pool2d(batch.previous, 4)
     losses = []
     for t in range(2, frames.shape[1]):
-        logits = network.decode(encodings[t], template, encodings[t - 1], before)
-        slots = aggregate(_only_valid(logits, valid))
-        full = F.interpolate(slots, size=size, mode="bilinear", align_corners=False)
-        losses.append(segmentation_loss(full, masks[:, t], valid))
+        memory = _with_memory(network, anchor, encodings[t - 1], before, batch.remember)
+        prior = _guessed(centres.prior_of(before, 4), batch.guess)
+        decoded = network.decode(encodings[t], memory, encodings[t - 1], before, prior)
+        slots = aggregate(_only_valid(decoded.logits, valid))
+        full = F.interpolate(slots, size=frames.shape[-2:], mode="bilinear", align_corners=False)
+        loss = segmentation_loss(full, masks[:, t], valid)
+        losses.append(loss + centre_loss(decoded, masks[:, t], batch.others[:, t], valid))
         before = slots.softmax(1)[:, 1:].detach()
     return losses
+
+
+def _with_memory(
+    network: Network, anchor: tuple[Tensor, Tensor], last: Encoding, masks: Tensor, remember: Tensor
+) -> Template:
+    """The template of the anchor's rows and, where ``remember``, of the last frame's pooled rows."""
+    cells = F.avg_pool2d(masks, 4).flatten(2)
+    rows, shares = template.coarse(last.embedded, cells, last.grid_hw, 2)
+    rows = rows * remember[:, None, None]
+    shares = torch.where(remember[:, None, None], shares, -1.0)
+    return network.template(torch.cat((anchor[0], rows), 1), torch.cat((anchor[1], shares), 2))
+
+
+def _guessed(prior: centres.Prior, guess: Tensor) -> centres.Prior:
+    """Centres moved by up to a third of the spread: the true one is never known exactly."""
+    moved = prior.centre + guess * prior.spread[..., None] / 3
+    return centres.Prior(moved, prior.spread, prior.weight)
 
 
 def _only_valid(logits: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid[..., None, None], logits.float(), logits.new_tensor(-20.0, dtype=torch.float32))
 
 
-def _split(encoding: Any, batch: int, times: int) -> list[Any]:
-    kind = type(encoding)
+def _split(encoding: Encoding, batch: int, times: int) -> list[Encoding]:
     parts = {}
-    for name in ("embedded", "skip16", "skip8", "skip4"):
+    for name in ("embedded", "near16", "near8", "near4"):
         parts[name] = getattr(encoding, name).unflatten(0, (batch, times)).unbind(1)
-    return [kind(encoding.grid_hw, **{k: v[t] for k, v in parts.items()}) for t in range(times)]
+    return [Encoding(encoding.grid_hw, **{k: v[t] for k, v in parts.items()}) for t in range(times)]

@@ -8,10 +8,16 @@ from torch.nn import functional as F
 
 from backends.core.errors import BadInput
 from backends.video_object.matching import (
+    around,
     best,
+    bias_of,
+    carried,
+    gram_of,
     isometry,
+    isometry_of_gram,
     local_correlation,
-    local_evidence,
+    local_tops,
+    local_volumes,
     rows_of,
     window_index,
 )
@@ -95,6 +101,16 @@ def test_the_family_runs_from_raw_matching_to_the_ridge_classifier():
         isometry(template, method="ns5", g=2.0)
 
 
+@pytest.mark.parametrize("method", ["eigh", "ns5"])
+def test_a_template_may_grow_by_its_gram_matrix_and_rows_of_zeros_change_nothing(method):
+    first, more = unit_rows(150, 32), unit_rows(80, 32, seed=7)
+    whole = isometry(torch.cat((first, more)), method=method, eps=0.1)
+    grown = isometry_of_gram(gram_of(first) + gram_of(more), 230, method=method, eps=0.1)
+    assert torch.allclose(whole.double(), grown, atol=1e-5)
+    padded = isometry(torch.cat((first, more, torch.zeros(40, 32))), method=method, eps=0.1)
+    assert torch.allclose(whole, padded, atol=1e-5)
+
+
 def test_off_is_raw_matching():
     assert torch.equal(isometry(unit_rows(10, 32), method="off"), torch.eye(32))
 
@@ -112,8 +128,8 @@ def test_small_objects_own_their_largest_cell_and_unknown_rows_are_neither():
 
 
 def test_best_pads_when_there_are_fewer_rows_than_asked():
-    similarity = torch.tensor([[[[0.1, 0.9]]]])
-    assert best(similarity, torch.tensor([[[[True, False]]]]), 4).flatten().tolist() == pytest.approx(
+    similarity = torch.tensor([[[0.1, 0.9]]])
+    assert best(similarity, bias_of(torch.tensor([[[True, False]]])), 4).flatten().tolist() == pytest.approx(
         [0.1, -1, -1, -1]
     )
 
@@ -140,6 +156,12 @@ def test_the_previous_mask_is_carried_along_with_the_motion():
     index, inside = window_index(grid, 2, torch.device("cpu"))
     now = torch.roll(field, (1, 1), (2, 3)).flatten(2).transpose(1, 2)
     window = local_correlation(now, field.flatten(2).transpose(1, 2), index, inside)
-    carried = local_evidence(window, mask.flatten(2), index, inside)[..., -1].reshape(grid)
+    near = around(mask.flatten(2), index)
+    moved = carried(window, near).reshape(grid)
     expected = torch.roll(mask, (1, 1), (2, 3))[0, 0]
-    assert ((carried > 0.5).float() == expected)[1:, 1:].all()
+    assert ((moved > 0.5).float() == expected)[1:, 1:].all()
+
+    tops, volumes = local_tops(window, near).reshape(*grid, 8), local_volumes(window, near)
+    assert (tops[..., 0] > 0.99)[expected > 0].all() and (tops[..., 0] < 0.99)[expected == 0].all()
+    assert torch.allclose(volumes[..., :25].amax(-1).reshape(grid), tops[..., 0])
+    assert torch.allclose(volumes[..., 25:].amax(-1).reshape(grid), tops[..., 4])

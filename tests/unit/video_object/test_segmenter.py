@@ -103,7 +103,7 @@ def test_frames_that_are_given_whole_are_not_looked_at_again(segmenter):
 def test_the_result_does_not_depend_on_how_many_objects_are_decoded_together(segmenter, monkeypatch):
     prompts = [MaskPrompt(f"o{i}", 0, disc(30 + 20 * i, 40 + 30 * i, 10)) for i in range(3)]
     together = [a.masks for a in segmenter.segment(clip(3), prompts)]
-    monkeypatch.setattr("backends.video_object.segmenter.SLOTS_AT_ONCE", 1)
+    monkeypatch.setattr("backends.video_object.walk.SLOTS_AT_ONCE", 1)
     apart = [a.masks for a in segmenter.segment(clip(3), prompts)]
     for one, other in zip(together, apart, strict=True):
         assert all((one[k] != other[k]).mean() < 1e-3 for k in one)  # sums in another order round otherwise
