@@ -28,13 +28,23 @@ STUDIES: dict[str, tuple[str, str, str]] = {
     ),
     "corrections": (
         "correct the worst frames of each clip, one after the other, and draw what every correction brings",
-        "maskloop study corrections --data davis/ --out runs/corrections --json curves.json --plot curves.png",
+        "maskloop study corrections --data davis/ --out runs/corrections --plot curves.png",
         "pipelines.studies.corrections",
+    ),
+    "confidence": (
+        "correlate the reported confidence with the true J and draw how reliable it is",
+        "maskloop study confidence --data davis/ --sequences bear,bus --plot confidence.png",
+        "pipelines.studies.confidence",
     ),
     "identity": (
         "count how often masks change over to a look-alike, in generated clips where look-alikes cross",
         "maskloop study identity --centre-off --json identity.json --plot identity.png --sheet frames.png",
         "pipelines.studies.identity",
+    ),
+    "clicks": (
+        "count the clicks that a mask costs, ours beside GrabCut, and draw IoU over clicks",
+        "maskloop study clicks --data davis/ --sequences bear,bus --json clicks.json --plot clicks.png",
+        "pipelines.studies.clicks",
     ),
 }
 
