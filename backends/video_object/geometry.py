@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backends.core.errors import BadMedia
-from backends.core.types import Image, Mask
+from backends.core.types import Clip, Image, Mask
 from backends.video_object.network import STRIDE
 
 SHORT_SIDE = (240, 480)
@@ -43,12 +43,17 @@ class Geometry:
         """Cells of the matching grid."""
         return self.padded_hw[0] // STRIDE, self.padded_hw[1] // STRIDE
 
+    def of_clip(self, clip: Clip, index: int, device: torch.device) -> Tensor:
+        """One frame of a clip as :meth:`image`. Raises BadMedia where the clip changes its size."""
+        frame = clip.frames[index]
+        if frame.shape[:2] != self.frame_hw:
+            came, began = (f"{hw[1]}x{hw[0]}" for hw in (frame.shape, self.frame_hw))
+            raise BadMedia(f"frame {clip.names[index]} is {came}, the clip began with {began}; cut it there")
+        return self.image(frame, device)
+
     def image(self, frame: Image, device: torch.device) -> Tensor:
         """(H, W, 3) uint8 -> (1, 3, h, w) in [0, 1], edges replicated into the padding."""
         height, width = self.scaled_hw
-        if frame.shape[:2] != self.frame_hw:
-            came = f"{frame.shape[1]}x{frame.shape[0]}"
-            raise BadMedia(f"a frame is {came}, the clip began with {self.frame_hw[1]}x{self.frame_hw[0]}")
         if frame.shape[:2] != self.scaled_hw:
             shrinking = height < frame.shape[0]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR

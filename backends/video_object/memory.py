@@ -101,7 +101,7 @@ def rows_of_anchors(
     frames = given.template_frames()
     rows = Rows()
     for frame in frames:
-        encoding = engine.encode(geometry.image(clip.frames[frame], device))
+        encoding = engine.encode(geometry.of_clip(clip, frame, device))
         cells = _cells(given.by_frame[frame], len(given.objects), geometry, device)
         if len(frames) <= FULL_FRAMES:
             part = condense(encoding.embedded, cells, encoding.grid_hw)

@@ -109,7 +109,7 @@ class Walk:
         return self._follow(replace(last, live=live, masks=masks, frame=frame, encoding=now)), signals
 
     def _encode(self, frame: int) -> Encoding:
-        return self.engine.encode(self.geometry.image(self.clip.frames[frame], self.device))
+        return self.engine.encode(self.geometry.of_clip(self.clip, frame, self.device))
 
     def _fix(self, masks: Tensor, fixed: Mapping[int, MaskPrompt]) -> Tensor:
         """Put given masks, then states to go on from, in place of what the network says."""
