@@ -121,7 +121,7 @@ def _propagate(command: argparse.ArgumentParser) -> None:
 
 
 def _train(command: argparse.ArgumentParser) -> None:
-    command.add_argument("algorithm", help="what to train: video_object")
+    command.add_argument("algorithm", help="what to train: video_object or clicks")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     command.add_argument("--config", type=Path, metavar="FILE", help="JSON config; default: the shipped one")
@@ -133,7 +133,12 @@ def _train(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one value of the config; VALUE in JSON; may be given again",
     )
-    command.add_argument("--trunk", type=Path, metavar="FILE", help="pretrained weights of the trunk")
+    command.add_argument(
+        "--trunk",
+        type=Path,
+        metavar="FILE",
+        help="pretrained weights of the trunk; the word download fetches torchvision's",
+    )
     command.add_argument(
         "--stills",
         type=Path,

@@ -97,7 +97,10 @@ def train(args: Namespace) -> int:
         device=args.device or current_settings().device,
         fresh=args.fresh,
     )
-    print(f"weights: {weights}")
+    from backends.video_object.distributed import leads
+
+    if leads():
+        print(f"weights: {weights}")
     return 0
 
 

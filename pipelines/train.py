@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput
+from backends.settings import from_env
 
+DOWNLOAD = "download"
 TRAINABLE = ("video_object", "clicks")
 
 
@@ -22,6 +24,7 @@ def train(
     config: Path | None = None,
     overrides: Sequence[str] = (),
     trunk: Path | None = None,
+    trunks_dir: Path | None = None,
     start_from: Path | None = None,
     stills: Path | None = None,
     device: str = "cpu",
@@ -30,26 +33,46 @@ def train(
     """Train ``algorithm`` on ``data`` (DAVIS layout) in run folder ``out``; returns the weights' path.
 
     ``overrides`` are ``KEY=VALUE`` with VALUE in JSON and dots for nested names (``sample.paste=0.5``). A run
-    that was stopped goes on where it was unless ``fresh``. Raises BadInput for unknown settings.
+    that was stopped goes on where it was unless ``fresh``. ``trunk`` is a file or the word ``download``: then
+    the config's trunk is fetched into ``trunks_dir`` (download.fetch_trunk says what that raises). Started by
+    torchrun, the processes share each batch. Raises BadInput for unknown settings.
     """
     if algorithm not in TRAINABLE:
         raise BadInput(f"unknown algorithm {algorithm!r}; trainable: {', '.join(TRAINABLE)}")
     room = f"backends.{algorithm}"  # its modules import torch, which is loaded only when something is trained
     recipe, run_folder = import_module(f"{room}.recipe"), import_module(f"{room}.run_folder")
-    values = read_config(config, overrides)
-    if fresh:
-        _forget(out)
-    _use_all_cores()
-    weights: Path = run_folder.train(
-        recipe.config_from(values),
-        data,
-        out,
-        trunk=trunk,
-        start_from=start_from,
-        photos=stills,
-        device=device,
-    )
+    settings = recipe.config_from(read_config(config, overrides))
+    distributed = import_module("backends.video_object.distributed")
+    with distributed.joined(device) as own_device:
+        if algorithm != "video_object" and distributed.size() > 1:
+            raise BadInput(f"{algorithm} trains in one process; start it without torchrun")
+        if distributed.leads():
+            if fresh:
+                _forget(out)
+            trunk = _trunk_file(trunk, settings, trunks_dir)
+        distributed.wait()
+        if distributed.size() == 1:
+            _use_all_cores()  # torchrun says by OMP_NUM_THREADS how many each process gets
+        weights: Path = run_folder.train(
+            settings,
+            data,
+            out,
+            trunk=_trunk_file(trunk, settings, trunks_dir),
+            start_from=start_from,
+            photos=stills,
+            device=own_device,
+        )
     return weights
+
+
+def _trunk_file(trunk: Path | None, settings: Any, trunks_dir: Path | None) -> Path | None:
+    """The file of the trunk; ``download`` stands for the published one, kept in ``trunks_dir``."""
+    if trunk is None or str(trunk) != DOWNLOAD:
+        return trunk
+    from backends.trunks.download import fetch_trunk
+
+    name = getattr(settings.network, "trunk", "mobilenet_v2")
+    return fetch_trunk(name, trunks_dir or from_env().models_dir / "trunks")
 
 
 def read_config(config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -87,6 +110,7 @@ def _forget(out: Path) -> None:
         "checkpoint.safetensors",
         "weights.safetensors",
         "card.json",
+        "curves.png",
     ):
         (out / name).unlink(missing_ok=True)
 

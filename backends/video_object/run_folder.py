@@ -107,13 +107,18 @@ def _loop(
         for batch in _batches(videos, photos, config, start):
             figures = training.advance(batch)
             figures["seconds"], lap = time.monotonic() - lap, time.monotonic()
-            log.write(json.dumps({k: round(v, 5) for k, v in figures.items()}, allow_nan=False) + "\n")
+            log.write(json.dumps({k: _short(v) for k, v in figures.items()}, allow_nan=False) + "\n")
             log.flush()
             bar.set_postfix(loss=f"{figures['loss']:.3f}")
             bar.update()
             if training.step % config.checkpoint_every == 0:
                 training.save(run_dir / "checkpoint.safetensors")
                 curves.draw(run_dir)
+
+
+def _short(figure: float) -> float:
+    """Six digits are enough; a learning rate near 0 must not be rounded to it."""
+    return figure if isinstance(figure, int) else float(f"{figure:.6g}")
 
 
 def _drop_lines_after(log: Path, step: int) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from backends.core.errors import BadMedia
 from backends.core.frames import open_image, read_index_mask
 from backends.core.types import Image
+from backends.video_object.distributed import leads
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -46,7 +47,8 @@ def _below(root: Path, folder: str) -> Path:
 
 def load(root: Path, names: Sequence[str], *, height: int = 480) -> list[VideoSequence]:
     """Read whole sequences, scaled to ``height`` rows; about 85 MB per 70 frames at 480p."""
-    return [_load_one(root, name, height) for name in tqdm(names, desc="reading sequences", unit="video")]
+    bar = tqdm(names, desc="reading sequences", unit="video", disable=not leads())
+    return [_load_one(root, name, height) for name in bar]
 
 
 def _load_one(root: Path, name: str, height: int) -> VideoSequence:

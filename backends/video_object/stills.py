@@ -20,6 +20,7 @@ from tqdm import tqdm
 from backends.core.errors import BadMedia
 from backends.core.frames import open_image, read_index_mask
 from backends.core.types import Image
+from backends.video_object.distributed import leads
 from backends.video_object.views import Float, Window, centre_of, warp, warp_mask
 
 LEAST_SHARE = 0.004  # of the photo; smaller labels are no objects to learn from
@@ -47,7 +48,7 @@ def load(root: Path, *, count: int = 0, height: int = 600) -> list[Still]:
     if not paths:
         raise BadMedia(f"{root} holds no photo in images/ with a mask of the same name in masks/")
     chosen = paths[: count or None]
-    bar = tqdm(chosen, desc="reading stills", unit="photo")
+    bar = tqdm(chosen, desc="reading stills", unit="photo", disable=not leads())
     return [_load_one(path, root / "masks" / f"{path.stem}.png", height) for path in bar]
 
 
