@@ -14,11 +14,10 @@ from typing import Any
 
 from backends.anchors import Anchors, FrameFiles, Work, delivered, finished_already
 from backends.click_memory import ClickMemory, Spot
-from backends.clicks.grabcut import grabcut_mask
 from backends.core.errors import BadMedia, Unavailable
 from backends.core.images import open_image
 from backends.core.masks import digest
-from backends.core.types import FrameMasks, Image
+from backends.core.types import BoxPrompt, FrameMasks, Image, Mask, PointPrompt
 from backends.labelstudio.context import Clicks, Interactive, Propagate
 from backends.labelstudio.drafts import Draft, freshest, latest_annotation, wait_for_draft
 from backends.labelstudio.label_config import LabelConfig
@@ -47,6 +46,8 @@ class Gestures:
     """Wants a propagation; raises NoWorker or RedisDown."""
     fetch_drafts: Callable[[int], Sequence[Draft]]
     """A task's drafts, those of all users."""
+    clicked: Callable[[Image, Sequence[PointPrompt], Sequence[BoxPrompt], Mask | None], Mask]
+    """Frame, points, boxes and the mask so far -> the object's mask."""
 
     def answer(self, ask: Interactive) -> Result:
         """The regions to show. Raises MaskLoopError with words for the person."""
@@ -62,7 +63,7 @@ class Gestures:
         regions, _ = read_masks(on_frame, ask.label_config, clicks.frame_index + 1, ask.size_hw)
         saved = unite(regions).get((clicks.object_id, clicks.frame_index))
         before, points = self.memory.recall(spot, saved, clicks.points)
-        mask = grabcut_mask(image, points, clicks.boxes, before)
+        mask = self.clicked(image, points, clicks.boxes, before)
         self.memory.remember(spot, mask, points, saved)
         answer = to_results(
             FrameMasks(clicks.frame_index, {clicks.object_id: mask}, {}), ask.label_config, ask.size_hw

@@ -17,6 +17,7 @@ import functools
 from typing import Any
 
 from backends import settings, wsgi
+from backends.clicks.served import ServedClicks
 from backends.core.errors import SetupFault
 from backends.notices import Event
 from backends.server import TRAINING_HINT, Parts
@@ -25,7 +26,13 @@ from backends.server import TRAINING_HINT, Parts
 @functools.cache
 def _parts() -> Parts:
     """The collaborators, once per process: the official server makes a new model object per request."""
-    return wsgi.build_parts(settings.from_env())
+    return wsgi.build_parts(settings.from_env(), _clicks())
+
+
+@functools.cache
+def _clicks() -> ServedClicks:
+    """What answers clicks in this process."""
+    return wsgi.served_clicks(settings.from_env())
 
 
 class Delegating:
@@ -70,4 +77,5 @@ def model_class() -> type[Any]:
             "label-studio-ml 2.x is not installed here; MaskLoop's own server needs no such package: "
             "`python -m backends.wsgi`. Or install the official one from its git repository"
         ) from error
+    _clicks().start()
     return type("MaskLoopModel", (Delegating, LabelStudioMLBase), {})

@@ -1,6 +1,7 @@
 """Puts the server together from the settings and runs it: ``python -m backends.wsgi``.
 
-Nothing is opened at import. The process holds no model and never imports torch: the worker does the work.
+Nothing is opened at import. The process never imports torch: the worker propagates, and the small network for
+clicks runs here as an exported graph.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from backends.anchors import Anchors, FrameFiles
 from backends.board import ConsoleBoard, LabelStudio, Queue
 from backends.catalogue import ALGORITHMS
 from backends.click_memory import ClickMemory
+from backends.clicks.served import ServedClicks
 from backends.core.errors import MaskLoopError
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
@@ -38,12 +40,21 @@ SERVED_ALGORITHM = "video_object"
 SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /predict waits
 
 
-def build(settings: Settings) -> Flask:
-    """The application with its real collaborators. Raises SetupFault; Redis and Label Studio may be down."""
-    return create_app(build_parts(settings))
+def build(settings: Settings, clicks: ServedClicks | None = None) -> Flask:
+    """The application with its real collaborators. Raises SetupFault; Redis and Label Studio may be down.
+
+    ``clicks`` answers clicks; without it GrabCut does.
+    """
+    return create_app(build_parts(settings, clicks or served_clicks(settings)))
 
 
-def build_parts(settings: Settings) -> Parts:
+def served_clicks(settings: Settings) -> ServedClicks:
+    """What answers clicks, with GrabCut until its ``start`` has made the network ready."""
+    tell = partial(Notices(settings.ledger_path).add, "warning")
+    return ServedClicks(settings.data_dir / "cache" / "graphs", settings.threads, tell=tell)
+
+
+def build_parts(settings: Settings, clicks: ServedClicks) -> Parts:
     """The collaborators that the settings name. Nothing is asked of Redis or Label Studio yet."""
     client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token, get_attempts=1)
     files = FrameLocator(
@@ -54,11 +65,16 @@ def build_parts(settings: Settings) -> Parts:
         max_pixels=settings.max_image_pixels,
         timeout_s=10.0,
     )
-    return _assemble(settings, Ledger(settings.ledger_path), queues.connect(settings), client, files)
+    return _assemble(settings, Ledger(settings.ledger_path), queues.connect(settings), client, files, clicks)
 
 
 def _assemble(
-    settings: Settings, ledger: Ledger, redis: Redis, client: LabelStudio, files: FrameFiles
+    settings: Settings,
+    ledger: Ledger,
+    redis: Redis,
+    client: LabelStudio,
+    files: FrameFiles,
+    clicks: ServedClicks,
 ) -> Parts:
     notices = Notices(settings.ledger_path)
     registry = Registry(settings.models_dir)
@@ -72,7 +88,15 @@ def _assemble(
     enqueue = partial(queues.enqueue_propagation, ledger, redis)
     anchors = Anchors(ledger, notices, files, served, settings.max_image_pixels)
     gestures = Gestures(
-        settings, ledger, notices, anchors, files, ClickMemory(), enqueue, fetch_drafts=client.drafts
+        settings,
+        ledger,
+        notices,
+        anchors,
+        files,
+        ClickMemory(),
+        enqueue,
+        fetch_drafts=client.drafts,
+        clicked=clicks.mask,
     )
     queue = Queue(
         enqueue,
@@ -94,7 +118,8 @@ def main() -> int:
     config = settings.from_env()
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        app = build(config)
+        clicks = served_clicks(config)
+        app = build(config, clicks)
         server = waitress.create_server(
             app,
             host=config.host,
@@ -109,6 +134,7 @@ def main() -> int:
         return 4
     # waitress ends in order on SystemExit; a plain SIGTERM would cut answers off in the middle
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    clicks.start()
     log.info("answering on http://%s:%d", config.host, config.port)
     server.run()
     return 0

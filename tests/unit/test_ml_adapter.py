@@ -24,8 +24,10 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))  # where the official package keeps its cache
     write_clip(tmp_path / "media" / "clips" / "bus", 3)
     ml_adapter._parts.cache_clear()
+    ml_adapter._clicks.cache_clear()
     yield serve_a_model(tmp_path / "models", tmp_path)
     ml_adapter._parts.cache_clear()
+    ml_adapter._clicks.cache_clear()
 
 
 class Base:

@@ -1,0 +1,66 @@
+"""What decides a training's result: steps, rates, data held back, the network, how views are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backends.clicks.network import NetworkConfig
+from backends.clicks.sampling import SampleConfig
+from backends.core.errors import BadInput
+
+HELD_OUT = ("bear", "bus", "dance-jump", "drift-turn", "horsejump-low", "scooter-gray")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run. Everything that decides the result; stored with it."""
+
+    steps: int = 1600
+    batch: int = 8
+    seed: int = 0
+    learning_rate: float = 1.5e-3
+    """Peak rate of everything but the trunk."""
+    trunk_rate: float = 2e-4
+    """Peak rate of the trunk."""
+    weight_decay: float = 1e-4
+    warm_up: int = 100
+    """Steps of linear warm-up before the cosine."""
+    average: float = 0.998
+    """Decay of the running average of the weights."""
+    rounds: tuple[float, ...] = (0.25, 0.25, 0.2, 0.15, 0.15)
+    """Shares of steps that end after 1, 2, 3, … clicks; the network's own mask is fed on between them."""
+    amp: bool = True
+    """bfloat16 autocast."""
+    checkpoint_every: int = 100
+    every: int = 2
+    """One video frame in so many is read."""
+    photos_until: str = "0600"
+    """The last photo (in name order) that is read."""
+    held_out: tuple[str, ...] = HELD_OUT
+    """Sequences that training never sees."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+
+def config_from(values: Mapping[str, Any]) -> TrainingConfig:
+    """Build a config from JSON values; unknown names are refused with the list of known ones."""
+    built: TrainingConfig = _build(TrainingConfig, values, "")
+    return built
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    default = kind()
+    known = asdict(default)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise BadInput(f"unknown training setting {where}{name!r}; known: {', '.join(sorted(known))}")
+        current = getattr(default, name)
+        if isinstance(current, (NetworkConfig, SampleConfig)):
+            value = _build(type(current), value, f"{name}.")
+        elif isinstance(current, tuple):
+            value = tuple(value)
+        given[name] = value
+    return kind(**given)
