@@ -1,16 +1,21 @@
 """Weights of a trunk from a server: whole and checked, or not at all."""
 
 import hashlib
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from backends.core.errors import BadInput, SetupFault, Unavailable
 from backends.trunks import download
-from backends.trunks.catalogue import TRUNKS, Published, build, load_weights
+from backends.trunks.catalogue import TRUNKS, Entry, Published, build, load_weights
 from backends.trunks.download import fetch_trunk
+from pipelines import cli
 from tests.unit.trunks.classifiers import Classifier, trained
 
 
@@ -116,3 +121,49 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(SetupFault, match="file cannot be written"):
         fetch_trunk("resnet18", tmp_path / "file", published=offered(server))
+
+
+@pytest.fixture()
+def davis(tmp_path):
+    """One sequence of noise with a square."""
+    images, masks = tmp_path / "davis" / "JPEGImages" / "one", tmp_path / "davis" / "Annotations" / "one"
+    images.mkdir(parents=True), masks.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for t in range(4):
+        mask = np.zeros((80, 96), np.uint8)
+        mask[20 + t : 50 + t, 30:60] = 255
+        cv2.imwrite(str(images / f"{t}.jpg"), rng.integers(0, 255, (80, 96, 3), dtype=np.uint8))
+        cv2.imwrite(str(masks / f"{t}.png"), mask)
+    return tmp_path / "davis"
+
+
+def train(davis, out, *more):
+    settings = ("steps=1", "batch=1", "amp=false", "network.embedding=16", "sample.crop_hw=[96, 128]")
+    arguments = ["train", "video_object", "--data", str(davis), "--out", str(out), *more]
+    return cli.main([*arguments, *(part for setting in settings for part in ("--set", setting))])
+
+
+def test_the_word_download_fetches_the_trunk_that_the_config_names(
+    server, davis, tmp_path, monkeypatch, capsys
+):
+    file = offered(server)
+    monkeypatch.setitem(TRUNKS, "resnet18", Entry(TRUNKS["resnet18"].make, (file,)))
+    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "own"))
+    more = ("--trunk", "download", "--set", "network.trunk=resnet18", "--set", "trunk_rate=0")
+    assert train(davis, tmp_path / "run", *more, "--set", "weight_decay=0") == 0, capsys.readouterr().err
+    assert (tmp_path / "own" / "models" / "trunks" / file.name).read_bytes() == server.content
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["began_with"] == file.name
+    trunk, weights = build("resnet18"), load_file(tmp_path / "run" / "weights.safetensors")
+    load_weights(trunk, "resnet18", tmp_path / "own" / "models" / "trunks" / file.name)
+    for name, value in trunk.state_dict().items():
+        assert torch.allclose(weights[f"trunk.{name}"].float(), value, atol=2e-3, rtol=1e-3), name
+
+
+def test_without_a_network_the_word_download_ends_with_what_to_do(
+    server, davis, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(TRUNKS, "mobilenet_v2", Entry(TRUNKS["mobilenet_v2"].make, (offered(server),)))
+    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "own"))
+    server.server_close()
+    assert train(davis, tmp_path / "run", "--trunk", "download") == 3
+    assert "bring the file and name it: --trunk FILE" in capsys.readouterr().err
