@@ -123,10 +123,7 @@ def draw(found: Mapping[str, Any], figure: Any) -> None:
     reliability.plot([0, 1], [0, 1], ":", color="grey")
     xs, ys = [b["confidence"] for b in found["bins"]], [b["j"] for b in found["bins"]]
     reliability.plot(xs, ys, "o-")
-    for one in found["bins"]:
-        reliability.annotate(
-            str(one["count"]), (one["confidence"], one["j"]), (4, -10), textcoords="offset points"
-        )
-    reliability.set_title(f"reliability: off by {found['calibration_error']:.3f} on average")
+    reliability.set_title(f"{len(found['bins'])} bins, off by {found['calibration_error']:.3f} on average")
     for axis in (scatter, reliability):
-        axis.set(xlabel="reported confidence", ylabel="true J", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axis.set(xlabel="reported confidence", ylabel="true J", ylim=(-0.03, 1.03))
+    reliability.set(xlim=(-0.03, 1.03))
