@@ -11,12 +11,15 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from backends.core.types import Clip, FrameMasks, Prompt
+from backends.core.errors import BadInput
+from backends.core.types import Clip, FrameMasks, MaskPrompt, Prompt
 from backends.video_object.network import Network, NetworkConfig
+from backends.video_object.segmenter import VideoObjectSegmenter
 from backends.video_object.weights_file import save_weights
 from pipelines import cli
 from pipelines.studies.contact_sheet import CELL_WIDTH_PX
 from pipelines.studies.crossing import DrawnScene, draw_scene, scenes
+from pipelines.studies.identity import in_torch, without_votes
 from pipelines.studies.identity_run import SHEET_FRAMES, measure
 
 SIZE_HW, FRAMES = (96, 160), 10
@@ -81,9 +84,28 @@ def test_the_command_writes_figures_plot_and_sheet(
     assert "switched %" in capsys.readouterr().out
 
 
+def test_centre_votes_that_are_switched_off_are_not_heard() -> None:
+    [drawn] = [draw_scene(scene) for scene in scenes(1, 0, SIZE_HW, 8)]
+    prompts = [MaskPrompt(str(number), 0, mask) for number, mask in drawn.masks(0).items()]
+    answers = []
+    for change in (in_torch, without_votes):
+        torch.manual_seed(0)
+        network = Network(NetworkConfig(embedding=32, co="fuse"))
+        network.log_gamma.data.fill_(3.0)  # loud
+        segmenter = change(VideoObjectSegmenter(network, "loud"))
+        answers.append([masks.masks["1"] for masks in segmenter.segment(drawn.clip.part(0, 3), prompts)])
+    assert any(not np.array_equal(one, other) for one, other in zip(*answers, strict=True))
+    with pytest.raises(BadInput, match="no centre votes"):
+        without_votes(VideoObjectSegmenter(Network(NetworkConfig(embedding=32, co="off")), "mute"))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
-    [("--size 854", "wants WIDTHxHEIGHT"), ("--frames 2", "8 frames or more"), ("--weights x", "no such file")],
+    [
+        ("--size 854", "wants WIDTHxHEIGHT"),
+        ("--frames 2", "8 frames or more"),
+        ("--weights x", "no such file"),
+    ],
 )
 def test_refusals(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["study", "identity", *words.split()]) == 2
