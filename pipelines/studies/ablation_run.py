@@ -8,12 +8,15 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from backends.video_object.segmenter import VideoObjectSegmenter
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,23 @@ def prepare_process(threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
+def opened(run: AblationRun, weights: Path, switches: Mapping[str, Any]) -> VideoObjectSegmenter:
+    """The trained network, its ``switches`` changed, at the size at which the study scores."""
+    from backends.video_object.segmenter import VideoObjectSegmenter, load
+
+    network = load(weights, device=run.device).network
+    network.config = replace(network.config, **switches)
+    side = (run.short_side, run.short_side)
+    return VideoObjectSegmenter(network, f"{run.row}, seed {run.seed}", run.device, side)
+
+
 def _score(
     run: AblationRun, weights: Path, sequences: tuple[str, ...], switches: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from dataclasses import replace
-
-    from backends.video_object.segmenter import load
     from pipelines.evaluate import evaluate_video_object
     from pipelines.progress import bar
 
-    segmenter = load(weights, device=run.device, version=f"{run.row}, seed {run.seed}")
-    segmenter.short_side = (run.short_side, run.short_side)
-    segmenter.network.config = replace(segmenter.network.config, **switches)
-    return evaluate_video_object(segmenter, run.data, sequences, progress=bar)
+    return evaluate_video_object(opened(run, weights, switches), run.data, sequences, progress=bar)
 
 
 def _settings(run: AblationRun) -> dict[str, Any]:
