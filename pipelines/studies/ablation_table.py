@@ -16,13 +16,13 @@ def summarise(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if "score_at_test" in report:
             name = f"{report['row']}, {_words(report['settings']['at_test'])} at test"
             by_row.setdefault(name, {})[report["seed"]] = report["score_at_test"]
-    base = by_row.get("none", {})
+    base, trained = by_row.get("none", {}), {report["row"] for report in reports}
     summary: dict[str, Any] = {}
     for row, scores in by_row.items():
         summary[row] = {key: _spread([s[key] for s in scores.values()]) for key in ("j", "f", "j_and_f")}
         gains = [s["j_and_f"] - base[seed]["j_and_f"] for seed, s in scores.items() if seed in base]
         summary[row]["gain"] = _spread(gains) if gains else None
-        summary[row]["seeds"] = list(scores)
+        summary[row] |= {"seeds": list(scores), "trained": row in trained}
     return summary
 
 
@@ -38,11 +38,11 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def draw(summary: dict[str, Any], figure: Any, axes: Sequence[Any], path: Path) -> None:
-    """Two panels of bars with a dot per seed, written as PNG: J&F, and the gain over ``none``."""
+    """Two panels of bars with a dot per seed, as PNG: J&F, and the gain of trained rows over ``none``."""
     from pipelines.studies.plots import save_figure
 
     scores = {row: part["j_and_f"] for row, part in summary.items()}
-    gains = {row: part["gain"] for row, part in summary.items() if part["gain"] and row != "none"}
+    gains = {row: part["gain"] for row, part in summary.items() if part["gain"] and part["trained"]}
     labels = ("J&F on the sequences held out", "gain over none with the same seed, points")
     for axis, spreads, label in zip(axes, (scores, gains), labels, strict=True):
         axis.barh(list(spreads), [spread["mean"] for spread in spreads.values()], color="#9db8d2")
