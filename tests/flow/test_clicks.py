@@ -1,0 +1,338 @@
+"""Learned clicks from weights to answers: exported graphs, the server's choice of method, training, the study."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from backends.clicks import learned as learned_module
+from backends.clicks.export import export
+from backends.clicks.learned import LearnedClicks
+from backends.clicks.network import ClickNetwork
+from backends.clicks.served import ServedClicks
+from backends.clicks.weights_file import load_network, save_weights
+from backends.core.errors import BadInput, BadMask, BadMedia
+from backends.core.types import BoxPrompt, Image, Mask, PointPrompt
+from backends.engines.onnx import open_session
+from pipelines import cli
+from pipelines.train import train
+
+SIZE = (120, 200)
+
+
+def point(x: float, y: float, positive: bool = True) -> PointPrompt:
+    return PointPrompt("object 1", 0, x, y, positive)
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> BoxPrompt:
+    return BoxPrompt("object 1", 0, x0, y0, x1, y1)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights: what must hold, must hold for them too."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    network = ClickNetwork()
+    save_weights(network.state_dict(), network.config, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clicks(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> LearnedClicks:
+    folder = tmp_path_factory.mktemp("graphs")
+    for part in ("frame", "head"):
+        export(part, weights, folder / part)
+    return LearnedClicks(open_session(folder / "frame", 1), open_session(folder / "head", 1))
+
+
+@pytest.fixture(scope="module")
+def scene() -> Image:
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 90, (*SIZE, 3), np.uint8)
+    picture[30:80, 60:140] = (200, 90, 40)
+    return picture
+
+
+def test_the_graphs_compute_what_torch_computes(weights: Path, tmp_path: Path) -> None:
+    network = load_network(weights)
+    for part in ("frame", "head"):
+        export(part, weights, tmp_path / part)
+    frame, head = open_session(tmp_path / "frame", 1), open_session(tmp_path / "head", 1)
+    rng = np.random.default_rng(0)
+    for height, width, count in ((64, 96, 2), (96, 160, 5), (32, 32, 1)):
+        picture = rng.integers(0, 255, (1, height, width, 3), np.uint8)
+        names = [output.name for output in frame.get_outputs()]
+        features = dict(zip(names, frame.run(names, {"frame": picture}), strict=True))
+        said = {
+            "maps": rng.random((1, 6, height // 4, width // 4), np.float32),
+            "places": rng.uniform(-1, 1, (1, count, 2)).astype(np.float32),
+            "signs": rng.choice([-1.0, 1.0], (1, count)).astype(np.float32),
+        }
+        [logits] = head.run(None, {**features, **said})
+        with torch.no_grad():
+            encoded = network.encode(torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255)
+            expected = network(encoded, *(torch.from_numpy(said[k]) for k in ("maps", "places", "signs")))
+        assert np.abs(logits - expected.numpy()).max() < 1e-3
+
+
+def test_what_was_said_holds_everywhere(clicks: LearnedClicks, scene: Image) -> None:
+    """Random clicks, edges and outside included: positive inside, negative outside, never a crash."""
+    rng = np.random.default_rng(5)
+    height, width = SIZE
+    spots = [(0.0, 0.0), (width - 1.0, 0.0), (width, height), *rng.uniform(0, (width, height), (9, 2))]
+    previous: Mask | None = None
+    for (x, y), (other_x, other_y) in itertools.pairwise(spots):
+        previous = clicks.mask(scene, [point(x, y), point(other_x, other_y, False)], (), previous)
+        assert previous.shape == SIZE and previous.dtype == np.bool_
+        assert previous[min(int(y), height - 1), min(int(x), width - 1)]
+        assert not previous[min(int(other_y), height - 1), min(int(other_x), width - 1)]
+
+
+def test_box_with_clicks_inside_and_far_away(clicks: LearnedClicks, scene: Image) -> None:
+    mask = clicks.mask(scene, [point(100, 50, False), point(190, 110)], [rectangle(60, 30, 140, 80)])
+    assert mask.any() and not mask[50, 100] and mask[110, 190]
+    assert clicks.mask(scene, [], [rectangle(500, 500, 600, 600)]).any(), "a box outside counts at the edge"
+
+
+def test_without_anything_to_go_by_nothing_changes(clicks: LearnedClicks, scene: Image) -> None:
+    before = np.zeros(SIZE, np.bool_)
+    before[20:40, 20:40] = True
+    assert not clicks.mask(scene, []).any()
+    assert not clicks.mask(scene, [point(9, 9, False)]).any()
+    assert not clicks.mask(scene, [point(9, 9, False)], (), np.zeros(SIZE, np.bool_)).any()
+    same = clicks.mask(scene, [], (), before)
+    assert np.array_equal(same, before) and same is not before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (8, 8), (9, 5), (300, 1)])
+def test_tiny_frames_do_not_break_it(clicks: LearnedClicks, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (*size, 3), np.uint8)
+    mask = clicks.mask(picture, [point(0, 0)])
+    assert mask.shape == size and mask[0, 0]
+    assert clicks.mask(picture, [], [rectangle(0, 0, size[1], size[0])]).any()
+    assert not clicks.mask(picture, [point(0, 0, False)], (), np.ones(size, np.bool_))[0, 0]
+
+
+def test_wrong_shapes_are_refused(clicks: LearnedClicks, scene: Image) -> None:
+    with pytest.raises(BadMedia, match="uint8"):
+        clicks.mask(scene[:, :, 0], [point(1, 1)])
+    with pytest.raises(BadMask, match="sizes must agree"):
+        clicks.mask(scene, [point(1, 1)], (), np.zeros((5, 5), np.bool_))
+
+
+def test_a_further_click_uses_what_the_frame_gave(weights: Path, clicks: LearnedClicks, scene: Image) -> None:
+    """Counted at the seam: the frame's graph runs for new views only, and few frames are remembered."""
+    counted = _Counting(clicks._frame)
+    fresh = LearnedClicks(counted, clicks._head)  # type: ignore[arg-type]
+    first = fresh.mask(scene, [point(100, 50)])
+    runs = counted.runs
+    assert 1 <= runs <= 2
+    again = fresh.mask(scene.copy(), [point(100, 50)])
+    assert counted.runs == runs and np.array_equal(first, again)
+    before = np.zeros(SIZE, np.bool_)
+    before[30:80, 60:140] = True
+    for x in (70, 90, 110, 130):
+        fresh.mask(scene, [point(x, 50)], (), before)
+    assert counted.runs <= runs + 1, "the first of them may want a closer view"
+    for shade in range(learned_module.KEPT_FRAMES + 2):
+        fresh.mask(np.full_like(scene, shade), [point(100, 50)])
+    assert len(fresh._kept) == learned_module.KEPT_FRAMES
+
+
+class _Counting:
+    """A session that counts its runs."""
+
+    def __init__(self, session: object) -> None:
+        self.session, self.runs = session, 0
+
+    def run(self, *args: object) -> object:
+        self.runs += 1
+        return self.session.run(*args)  # type: ignore[attr-defined]
+
+    def get_outputs(self) -> object:
+        return self.session.get_outputs()  # type: ignore[attr-defined]
+
+
+# which method answers
+
+
+def test_the_server_answers_by_grabcut_until_the_network_is_ready(weights: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    served = ServedClicks(tmp_path, 1, weights=weights, tell=told.append)
+    scene = np.zeros((60, 80, 3), np.uint8)
+    scene[20:40, 20:50] = 220
+    assert served.method == "grabcut" and served.mask(scene, [point(30, 30)])[30, 30]
+    served.start().join(300)
+    assert served.method == "learned" and not told
+    assert served.mask(scene, [point(30, 30)])[30, 30]
+    assert len(list(tmp_path.glob("*.onnx"))) == 2
+    code = (
+        "import sys; from pathlib import Path; from backends.clicks.served import ServedClicks; "
+        f"served = ServedClicks(Path({str(tmp_path)!r}), 1, weights=Path({str(weights)!r})); "
+        "served.prepare(); "
+        "assert served.method == 'learned' and 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("fault", ["no weights", "other weights"])
+def test_where_the_network_cannot_be_had_grabcut_stays_and_it_is_said(tmp_path: Path, fault: str) -> None:
+    path, told = tmp_path / "weights.safetensors", []
+    if fault == "other weights":
+        path.write_bytes(b"something else")
+    served = ServedClicks(tmp_path / "graphs", 1, weights=path, tell=told.append)
+    served.prepare()
+    assert served.method == "grabcut" and len(told) == 1 and "GrabCut" in told[0]
+    assert served.mask(np.zeros((20, 20, 3), np.uint8), [point(5, 5)])[5, 5]
+    assert not list(tmp_path.glob("graphs/*.onnx"))
+
+
+def test_a_fault_of_the_network_does_not_cost_the_click(
+    clicks: LearnedClicks, scene: Image, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    served = ServedClicks(tmp_path, 1, tell=told.append)
+    served._learned = LearnedClicks(clicks._frame, clicks._frame)  # the wrong graph: every answer fails
+    for _ in range(2):
+        assert served.mask(scene, [point(100, 50)])[50, 100]
+    assert len(told) == 1 and "the network failed" in told[0]
+    with pytest.raises(BadMask):  # a caller's mistake is not answered by anybody
+        served.mask(scene, [point(1, 1)], (), np.zeros((5, 5), np.bool_))
+
+
+# training and study
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sequences of a bright square that moves over noise, and one that is held out."""
+    root = tmp_path_factory.mktemp("davis")
+    rng = np.random.default_rng(0)
+    for name in ("one", "two", "held-out"):
+        images, masks = root / "JPEGImages" / name, root / "Annotations" / name
+        images.mkdir(parents=True), masks.mkdir(parents=True)
+        ground = rng.integers(0, 90, (*SIZE, 3), dtype=np.uint8)
+        for t in range(4):
+            frame, mask = ground.copy(), np.zeros(SIZE, np.uint8)
+            mask[30 + 3 * t : 80 + 3 * t, 40 + 4 * t : 100 + 4 * t] = 255
+            frame[mask > 0] = (40, 180, 240)
+            cv2.imwrite(str(images / f"{t:05d}.jpg"), frame)
+            cv2.imwrite(str(masks / f"{t:05d}.png"), mask)
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    (root / "images").mkdir(), (root / "masks").mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(3):
+        mask = np.zeros((160, 120), np.uint8)
+        mask[40:80, 40:80], mask[80:120, 40:80] = 3, 7
+        picture = rng.integers(0, 90, (160, 120, 3), dtype=np.uint8)
+        picture[mask > 0] = (90, 220, 90)
+        cv2.imwrite(str(root / "images" / f"{number:04d}.png"), picture)
+        cv2.imwrite(str(root / "masks" / f"{number:04d}.png"), mask)
+    return root
+
+
+SETTINGS = [
+    "batch=2",
+    "warm_up=2",
+    "checkpoint_every=3",
+    "every=1",
+    "sample.crop_hw=[64, 96]",
+    'photos_until="0001"',
+    'held_out=["held-out"]',
+]
+
+
+def lines(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(data: Path, photos: Path, tmp_path: Path) -> None:
+    settings = [*SETTINGS, "steps=9", "amp=false"]
+    whole = train("clicks", data=data, out=tmp_path / "whole", overrides=settings, stills=photos)
+
+    killed = tmp_path / "killed"
+    script = (
+        "from pathlib import Path; from pipelines.train import train; "
+        f"train('clicks', data=Path({str(data)!r}), out=Path({str(killed)!r}), overrides={settings!r}, "
+        f"stills=Path({str(photos)!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    log = killed / "metrics.jsonl"
+    while not log.is_file() or len(log.read_text().splitlines()) < 4:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (killed / "weights.safetensors").exists()
+
+    resumed = train("clicks", data=data, out=killed, overrides=settings, stills=photos)
+    assert [line["step"] for line in lines(killed)] == list(range(1, 10))
+    one, other = load_file(whole), load_file(resumed)
+    for name in one:
+        assert torch.allclose(one[name].float(), other[name].float(), atol=2e-3), name
+    card = json.loads((killed / "card.json").read_text())
+    assert card["sequences"] == ["one", "two"] and card["photos"] == 2 and card["seconds"] >= 0
+
+
+def test_a_short_run_learns_and_the_study_counts_its_clicks(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["steps=50", "learning_rate=0.003", "trunk_rate=0.002", "average=0.9", "sample.paste=0"]
+    weights = train("clicks", data=data, out=tmp_path / "run", overrides=[*SETTINGS, *quick])
+    losses = [line["loss"] for line in lines(tmp_path / "run")]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "house"))
+    counts, picture = tmp_path / "clicks.json", tmp_path / "clicks.png"
+    words = [
+        "study",
+        "clicks",
+        "--data",
+        str(data),
+        "--sequences",
+        "held-out",
+        "--every",
+        "3",
+        "--clicks",
+        "4",
+    ]
+    words += ["--weights", str(weights), "--threads", "1", "--json", str(counts), "--plot", str(picture)]
+    assert cli.main(words) == 0
+    report = json.loads(counts.read_text())
+    assert report["objects"] == 2 and set(report["methods"]) == {"learned", "grabcut"}
+    for method in report["methods"].values():
+        assert 1 <= method["noc85"] <= method["noc90"] <= 4 and 1 <= len(method["curve"]) <= 4
+        assert method["curve"][-1] > 0.3
+    assert picture.stat().st_size > 5000 and "NoC@85" in capsys.readouterr().out
+
+
+def test_a_folder_of_another_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BadInput, match="other settings"):
+        train("clicks", data=data, out=tmp_path, overrides=[*SETTINGS, "steps=1"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [(["stepps=1"], "unknown training setting 'stepps'"), (["sample.crop=1"], "sample.'crop'")],
+)
+def test_unknown_settings_are_refused(data: Path, tmp_path: Path, overrides: list[str], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        train("clicks", data=data, out=tmp_path, overrides=overrides)
