@@ -7,24 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.core.types import Segmenter
+from backends.settings import Settings
 
 
 @dataclass(frozen=True)
 class Algorithm:
     """What the rest of MaskLoop needs to know of one way of segmenting."""
 
-    load: Callable[[Path, str, int, str], Segmenter]
-    """(weights, torch device, threads or 0, version) -> a warm segmenter."""
+    load: Callable[[Path, Settings, str], Segmenter]
+    """(weights, settings: device, threads, engine and graphs_dir count, version) -> a warm segmenter."""
     metric: str
     """The figure that versions are compared by."""
     label_config: str
     """The file in ``labelstudio_config`` that goes with it."""
 
 
-def _load_video_object(weights: Path, device: str, threads: int, version: str) -> Segmenter:
+def _load_video_object(weights: Path, settings: Settings, version: str) -> Segmenter:
     from backends.video_object.segmenter import load  # imports torch
 
-    return load(weights, device=device, threads=threads, version=version)
+    return load(
+        weights,
+        device=settings.device,
+        threads=settings.threads,
+        version=version,
+        engine=settings.engine,
+        graphs=settings.graphs_dir,
+    )
 
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from backends.core.errors import SetupFault
 
 PREFIX = "MASKLOOP_"
+ENGINES = ("auto", "onnx", "torch")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Settings:
     device: str = "cpu"
     """torch device of the worker: ``cpu``, ``cuda`` or ``cuda:N``."""
     threads: int = 0
-    """torch threads of the worker; 0: all cores this process may use."""
+    """Threads that compute the network; 0: all cores this process may use."""
+    engine: str = "auto"
+    """Computes the video network on a CPU: ``onnx``, ``torch``, or ``auto``: onnx, or torch if that fails."""
     predict_budget_s: float = 80.0
     """How long an interactive Propagate may wait for frames; Label Studio gives up after 100 s."""
     stall_s: float = 300.0
@@ -71,6 +74,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise SetupFault(f"MASKLOOP_PORT is {self.port}; a TCP port is 1 to 65535")
+        if self.engine not in ENGINES:
+            raise SetupFault(f"MASKLOOP_ENGINE is {self.engine!r}; it can be {', '.join(ENGINES)}")
         if self.predict_budget_s >= 100:
             raise SetupFault("MASKLOOP_PREDICT_BUDGET_S must stay below Label Studio's limit of 100 s")
 
@@ -78,6 +83,11 @@ class Settings:
     def ledger_path(self) -> Path:
         """The SQLite ledger."""
         return self.data_dir / "ledger.sqlite3"
+
+    @property
+    def graphs_dir(self) -> Path:
+        """Graphs that were made of weights; they are made again where they are missing."""
+        return self.data_dir / "cache" / "graphs"
 
     @property
     def redis_socket(self) -> Path:

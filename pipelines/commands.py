@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,8 +180,8 @@ def load_segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segme
         served = Registry(settings.models_dir).served(algorithm)
     else:
         served = Served(version_of(algorithm, weights), weights)
-    device = args.device or settings.device
-    return ALGORITHMS[algorithm].load(served.weights, device, settings.threads, served.version)
+    chosen = replace(settings, device=args.device or settings.device)
+    return ALGORITHMS[algorithm].load(served.weights, chosen, served.version)
 
 
 def _job_id(ledger: Ledger, start: str | None) -> str:

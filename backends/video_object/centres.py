@@ -58,9 +58,11 @@ def spread_of(area: Tensor) -> Tensor:
     return (SPREAD * (area / torch.pi).sqrt()).clamp_min(LEAST_SPREAD_PX)
 
 
-def votes(offset: Tensor) -> Tensor:
-    """Offsets (B, K, 2, h, w) px -> the points they lead to."""
-    return offset + positions((offset.shape[-2], offset.shape[-1]), STRIDE, offset.device)
+def votes(offset: Tensor, where: Tensor | None = None) -> Tensor:
+    """Offsets (B, K, 2, h, w) px -> the points they lead to; ``where``: ``positions`` at hand already."""
+    if where is None:
+        where = positions((offset.shape[-2], offset.shape[-1]), STRIDE, offset.device)
+    return offset + where
 
 
 def log_prior(vote: Tensor, prior: Prior) -> Tensor:

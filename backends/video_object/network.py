@@ -64,6 +64,22 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """What follows from a frame's size alone."""
+
+    index: Tensor  # (P, D) int64, see matching.window_index
+    inside: Tensor  # (P, D) bool
+    where: Tensor  # (2, 2h, 2w) px, the cells in which centres are voted for
+
+    @staticmethod
+    def of(grid_hw: tuple[int, int], radius: int, device: torch.device) -> Grid:
+        """For a matching grid of this many cells."""
+        fine = (2 * grid_hw[0], 2 * grid_hw[1])
+        where = centres.positions(fine, centres.STRIDE, device)
+        return Grid(*matching.window_index(grid_hw, radius, device), where)
+
+
+@dataclass(frozen=True)
 class Decoded:
     """What one frame says of every object."""
 
@@ -119,7 +135,7 @@ class Network(nn.Module):
         self.decoder = Decoder(evidence, self.config.width, heads=self.config.co != "off")
         if self.config.co == "fuse":
             self.log_gamma = nn.Parameter(torch.tensor(-1.0))
-        self._windows: dict[tuple[int, int, str], tuple[Tensor, Tensor]] = {}
+        self._grids: dict[tuple[int, int, str], Grid] = {}
 
     def _local_channels(self) -> int:
         return 0 if self.config.lc == "off" else 2 * TOP + 1
@@ -149,8 +165,21 @@ class Network(nn.Module):
         ``previous``: the last frame's soft masks (B, K, 4h, 4w) in [0, 1]; ``before``: that frame's encoding;
         ``prior``: where the objects' centres are expected (needed for co=fuse).
         """
+        grid = self._grid_of(now.grid_hw, now.embedded.device)
+        return self.decode_on(grid, now, template, before, previous, prior)
+
+    def decode_on(
+        self,
+        grid: Grid,
+        now: Encoding,
+        template: Template,
+        before: Encoding,
+        previous: Tensor,
+        prior: Prior | None,
+    ) -> Decoded:
+        """:meth:`decode` with what follows from the frame's size given from outside."""
         batch, slots = previous.shape[:2]
-        seen = self._evidence(now, template, before, F.avg_pool2d(previous, 4).flatten(2))
+        seen = self._evidence(grid, now, template, before, F.avg_pool2d(previous, 4).flatten(2))
         maps = seen.channels.flatten(0, 1).transpose(1, 2)
         maps = maps.reshape(*maps.shape[:2], *now.grid_hw)
         near = tuple(_per_slot(x, slots) for x in (now.near16, now.near8, now.near4))
@@ -159,12 +188,14 @@ class Network(nn.Module):
         if heads is None:
             return Decoded(logits, familiar=seen.familiar, steady=seen.steady)
         heads = heads.float().unflatten(0, (batch, slots))
-        vote = centres.votes(heads[:, :, 1:])
+        vote = centres.votes(heads[:, :, 1:], grid.where)
         if self.config.co == "fuse" and prior is not None:
             logits = logits.float() + self.log_gamma.exp() * double(centres.log_prior(vote, prior))
         return Decoded(logits, heads[:, :, 0], vote, seen.familiar, seen.steady)
 
-    def _evidence(self, now: Encoding, template: Template, before: Encoding, coarse: Tensor) -> _Evidence:
+    def _evidence(
+        self, grid: Grid, now: Encoding, template: Template, before: Encoding, coarse: Tensor
+    ) -> _Evidence:
         raw = now.embedded @ template.rows.transpose(1, 2)  # (B, P, N)
         isometric = now.embedded @ template.isometric.transpose(1, 2)
         attention = torch.softmax(raw * self.log_temperature.exp() + template.said, dim=-1)
@@ -179,26 +210,21 @@ class Network(nn.Module):
         ]
         if self.config.lc == "off":
             return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], None)
-        window = self._correlate(now, before)
-        parts += self._local(window, coarse, now)
-        return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], window.amax(-1).mean(-1))
+        seen = matching.local_correlation(now.embedded, before.embedded, grid.index, grid.inside)
+        parts += self._local(seen, matching.around(coarse, grid.index))
+        return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], seen.amax(-1).mean(-1))
 
-    def _correlate(self, now: Encoding, before: Encoding) -> Tensor:
-        index, inside = self._window(now.grid_hw, now.embedded.device)
-        return matching.local_correlation(now.embedded, before.embedded, index, inside)
-
-    def _local(self, window: Tensor, coarse: Tensor, now: Encoding) -> list[Tensor]:
-        near = matching.around(coarse, self._window(now.grid_hw, coarse.device)[0])
-        carried = matching.carried(window, near)
+    def _local(self, seen: Tensor, near: Tensor) -> list[Tensor]:
+        carried = matching.carried(seen, near)
         if self.config.lc == "top4":
-            return [matching.local_tops(window, near), carried]
-        return [self.local(matching.local_volumes(window, near)), carried]
+            return [matching.local_tops(seen, near), carried]
+        return [self.local(matching.local_volumes(seen, near)), carried]
 
-    def _window(self, grid_hw: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    def _grid_of(self, grid_hw: tuple[int, int], device: torch.device) -> Grid:
         key = (*grid_hw, str(device))
-        if key not in self._windows:
-            self._windows = {key: matching.window_index(grid_hw, self.config.lc_radius, device)}
-        return self._windows[key]
+        if key not in self._grids:
+            self._grids = {key: Grid.of(grid_hw, self.config.lc_radius, device)}
+        return self._grids[key]
 
 
 def _per_slot(x: Tensor, slots: int) -> Tensor:

@@ -7,6 +7,7 @@ forward and the backward pass are mixed. Frames are yielded once both passes are
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,9 +25,38 @@ from backends.video_object.network import Engine, Network, NetworkConfig
 from backends.video_object.template import Rows
 from backends.video_object.walk import Seen, Walk
 
+log = logging.getLogger(__name__)
 
-def load(weights: Path, *, device: str = "cpu", threads: int = 0, version: str = "") -> VideoObjectSegmenter:
-    """Read safetensors weights. Raises SetupFault when they are missing, broken or of another algorithm."""
+
+def load(
+    weights: Path,
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    version: str = "",
+    engine: str = "auto",
+    graphs: Path | None = None,
+) -> VideoObjectSegmenter:
+    """Read safetensors weights. Raises SetupFault when they are missing, broken or of another algorithm.
+
+    ``engine``: on a CPU, "onnx" carries clips by graphs that are kept in the folder ``graphs`` and raises
+    SetupFault where that cannot be, "torch" by the network itself, "auto" by graphs where they work.
+    """
+    network, calibration = _read(weights)
+    if threads:
+        torch.set_num_threads(threads)
+    segmenter = VideoObjectSegmenter(network, version or weights.stem, device, calibration=calibration)
+    if engine != "torch" and segmenter.device.type == "cpu" and graphs is not None:
+        try:
+            segmenter.engine = _exported(segmenter.network, weights, graphs, threads)
+        except SetupFault as error:  # an annotator is never left without masks
+            if engine == "onnx":
+                raise
+            log.warning("the network is computed by torch, which takes longer: %s", error)
+    return segmenter
+
+
+def _read(weights: Path) -> tuple[Network, Calibration]:
     try:
         with safe_open(weights, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -42,10 +72,18 @@ def load(weights: Path, *, device: str = "cpu", threads: int = 0, version: str =
         raise SetupFault(
             f"weights {weights} are of another version of the network; train them anew"
         ) from error
-    if threads:
-        torch.set_num_threads(threads)
-    calibration = Calibration.read(metadata.get("confidence"))
-    return VideoObjectSegmenter(network, version or weights.stem, device, calibration=calibration)
+    return network, Calibration.read(metadata.get("confidence"))
+
+
+def _exported(network: Network, weights: Path, graphs: Path, threads: int) -> Engine:
+    try:
+        from backends.video_object.graph import open_engine
+
+        return open_engine(network, weights, graphs, threads)
+    except SetupFault:
+        raise
+    except Exception as error:  # of the exporter, of the disk, of a package that is not there
+        raise SetupFault(f"no graphs could be made of {weights}: {error}") from error
 
 
 class VideoObjectSegmenter:

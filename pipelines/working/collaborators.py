@@ -54,7 +54,7 @@ class ServedModel:
         if self._loaded is None or self._loaded.version != served.version:
             self._loaded = None  # two models at once may not fit
             load = ALGORITHMS[_ALGORITHM].load
-            self._loaded = load(served.weights, self._settings.device, self._settings.threads, served.version)
+            self._loaded = load(served.weights, self._settings, served.version)
         return served.version
 
     def __call__(self, version: str) -> Segmenter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def test_cancel_and_retry_with_the_shipped_network(queue_house: QueueHouse) -> N
     assert row.state == "done", row.error
     frames = queue_house.ledger.frames(job_id)
     clip = build(queue_house.settings, queue_house.ledger, "nobody").clip(row)
-    segmenter = ALGORITHMS["video_object"].load(served.weights, "cpu", 1, served.version)
+    settings = replace(queue_house.settings, threads=1)
+    segmenter = ALGORITHMS["video_object"].load(served.weights, settings, served.version)
     assert same_frames(frames[: len(kept)], kept)
     assert same_frames(frames, list(propagate(segmenter, clip, anchors)))
     [given] = [f for f in frames if f.frame_index == 7]

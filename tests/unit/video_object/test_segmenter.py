@@ -20,6 +20,17 @@ def segmenter():
     return VideoObjectSegmenter(Network(NetworkConfig(embedding=32)), "video_object-test")
 
 
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def either(segmenter, request, tmp_path_factory):
+    """The segmenter with its network run by torch, then by its exported graphs."""
+    if request.param == "torch":
+        return segmenter
+    folder = tmp_path_factory.mktemp("graphs")
+    weights = folder / "weights.safetensors"
+    save_weights(segmenter.network.state_dict(), segmenter.network.config, weights)
+    return load(weights, engine="onnx", graphs=folder, threads=1)
+
+
 def clip(frames: int, size=SIZE) -> Clip:
     rng = np.random.default_rng(0)
     data = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for _ in range(frames)]
@@ -62,17 +73,17 @@ def test_a_hint_is_gone_on_from_but_not_returned_as_an_anchor(segmenter):
 
 @pytest.mark.parametrize("frames", [[0], [4], [0, 6], [2, 7]])
 @pytest.mark.parametrize("stopped_after", [1, 3, 6])
-def test_a_stopped_run_goes_on_exactly(segmenter, frames, stopped_after):
+def test_a_stopped_run_goes_on_exactly(either, frames, stopped_after):
     anchors = [MaskPrompt("cat", t, disc(60, 60 + 5 * t)) for t in frames]
     anchors.append(MaskPrompt("dog", 5, disc(30, 130, 15)))
-    whole = list(segmenter.segment(clip(9), anchors))
+    whole = list(either.segment(clip(9), anchors))
     states = [
         MaskPrompt(name, a.frame_index, a.masks[name], is_anchor=False, soft=soft)
         for a in whole[:stopped_after]
         for name, soft in a.soft.items()
         if name not in a.anchors
     ]
-    resumed = {a.frame_index: a for a in segmenter.segment(clip(9), [*anchors, *states])}
+    resumed = {a.frame_index: a for a in either.segment(clip(9), [*anchors, *states])}
     for answer in whole[stopped_after:]:
         again = resumed[answer.frame_index]
         assert again.confidence == answer.confidence

@@ -1,0 +1,98 @@
+"""The network as ONNX Runtime computes it: the engine that carries clips on a CPU.
+
+The graphs are made of the weights at the first start and kept on disk (``backends.engines.onnx``). Tensors go
+in and out without being copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from backends.engines.onnx import cached_graph, open_session
+from backends.video_object.centres import Prior
+from backends.video_object.export import export_decode, export_encode, inputs_of, outputs_of
+from backends.video_object.network import Decoded, Encoding, Grid, Network, NetworkConfig
+from backends.video_object.template import Template
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_HERE = Path(__file__).parent
+_MADE_FROM = (
+    *(_HERE / f"{name}.py" for name in ("network", "decoder", "matching", "centres", "template", "export")),
+    *sorted((_HERE.parent / "trunks").glob("*.py")),
+)  # a change here makes other graphs
+
+
+def open_engine(network: Network, weights: Path, folder: Path, threads: int) -> ExportedEngine:
+    """Graphs of ``network``, whose weights came from ``weights``, in ``folder``; made where they are missing.
+
+    Raises SetupFault where ONNX Runtime is missing or cannot use them, and whatever the export raises.
+    """
+    name = fingerprint(weights)
+    encode = cached_graph(folder, f"video_object-encode-{name}.onnx", partial(export_encode, network))
+    decode = cached_graph(folder, f"video_object-decode-{name}.onnx", partial(export_decode, network))
+    return ExportedEngine(network.config, open_session(encode, threads), open_session(decode, threads))
+
+
+def fingerprint(weights: Path) -> str:
+    """12 hex characters that change with the weights and with the code that makes graphs of them."""
+    found = hashlib.sha256(weights.read_bytes())
+    for source in _MADE_FROM:
+        found.update(source.read_bytes())
+    return found.hexdigest()[:12]
+
+
+class ExportedEngine:
+    """The two graphs of one network; an ``Engine`` for one clip at a time per thread, batch 1, on the CPU."""
+
+    def __init__(self, config: NetworkConfig, encode: InferenceSession, decode: InferenceSession):
+        self.config = config
+        self._encode, self._decode = encode, decode
+        self._inputs, self._outputs = inputs_of(config), outputs_of(config)
+        self._grids: dict[tuple[int, int], Grid] = {}
+
+    def encode(self, rgb: Tensor) -> Encoding:
+        """See ``Network.encode``."""
+        embedded, *near = _run(self._encode, {"rgb": rgb})
+        return Encoding((near[0].shape[2], near[0].shape[3]), embedded, *near)
+
+    def decode(
+        self,
+        now: Encoding,
+        template: Template,
+        before: Encoding,
+        previous: Tensor,
+        prior: Prior | None = None,
+    ) -> Decoded:
+        """See ``Network.decode``; the heat of centres, which serves training only, is left out."""
+        grid, expected = self._grid_of(now.grid_hw), prior or _nothing_expected(previous)
+        given = {f"now_{k}": getattr(now, k) for k in ("embedded", "near16", "near8", "near4")}
+        given |= {"before": before.embedded, "previous": previous}
+        for part in (template, grid, expected):
+            given |= vars(part)
+        found = _run(self._decode, {name: given[name] for name in self._inputs})
+        return Decoded(**dict(zip(self._outputs, found, strict=True)))
+
+    def _grid_of(self, grid_hw: tuple[int, int]) -> Grid:
+        if grid_hw not in self._grids:
+            grid = Grid.of(grid_hw, self.config.lc_radius, torch.device("cpu"))
+            self._grids = {grid_hw: grid}
+        return self._grids[grid_hw]
+
+
+def _nothing_expected(previous: Tensor) -> Prior:
+    slots = previous.shape[1]
+    return Prior(torch.zeros(1, slots, 2), torch.ones(1, slots), torch.zeros(1, slots))
+
+
+def _run(session: InferenceSession, given: Mapping[str, Tensor]) -> list[Tensor]:
+    feed = {name: tensor.contiguous().numpy() for name, tensor in given.items()}
+    return [torch.from_numpy(array) for array in session.run(None, feed)]
