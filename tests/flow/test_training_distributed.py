@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -105,6 +106,8 @@ def test_two_processes_one_of_them_killed_train_what_one_does(data, tmp_path):
         output, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode != 0, output
     assert not (both / "weights.safetensors").exists()
+    if find_spec("matplotlib"):
+        assert cv2.imread(str(both / "curves.png")) is not None, "drawn at every checkpoint"
 
     with two_processes(data, both) as run:
         output, _ = run.communicate(timeout=DEADLINE_S)
@@ -113,7 +116,7 @@ def test_two_processes_one_of_them_killed_train_what_one_does(data, tmp_path):
 
     for one, two in zip(steps(tmp_path / "alone"), steps(both), strict=True):
         assert one["step"] == two["step"]
-        for name in ("loss", "first", "last", "gradient"):
+        for name in ("loss", "first", "last", "gradient", "rate", "trunk_rate"):
             assert two[name] == pytest.approx(one[name], rel=5e-3), (one["step"], name)
     alone, together = network_of(tmp_path / "alone"), network_of(both)
     torch.manual_seed(0)
