@@ -85,7 +85,7 @@ def table(report: dict[str, Any]) -> str:
     width = max(len(name) for name in report["variants"])
     lines = [f"{'variant':<{width}}  given  " + "  ".join(columns.values())]
     for name, variant in report["variants"].items():
-        for condition in ("both", "one"):
+        for condition in ("all", "one"):
             cells = [f"{variant[condition][c]:>{len(title)}.2f}" for c, title in columns.items()]
             lines.append(f"{name:<{width}}  {condition:<5}  " + "  ".join(cells))
     return "\n".join(lines)
@@ -103,12 +103,12 @@ def draw(report: dict[str, Any], figure: Any, path: Path) -> None:
         "j": "J per object",
     }
     for axis, (key, title) in zip(axes, panels.items(), strict=True):
-        for place, condition in enumerate(("both", "one")):
+        for place, condition in enumerate(("all", "one")):
             values = [report["variants"][name][condition][key] for name in names]
             spots = [number + 0.38 * (place - 0.5) for number in range(len(names))]
             bars = axis.bar(spots, values, 0.36, label=f"{condition} given")
             axis.bar_label(bars, fmt="%.1f", fontsize=8)
-        axis.set_xticks(range(len(names)), names, fontsize=7)
+        axis.set_xticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names], fontsize=7)
         axis.set_title(title)
     axes[0].legend()
     save_figure(canvas, path)

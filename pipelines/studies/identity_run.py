@@ -1,6 +1,6 @@
 """Runs methods over generated look-alikes and measures whom their masks follow.
 
-Two conditions: ``both`` gives every sprite's first mask, ``one`` only object 1's, the others being mere
+Two conditions: ``all`` gives every sprite's first mask, ``one`` only object 1's, the others being mere
 distractors. The measures are those of :mod:`pipelines.studies.id_switches`.
 """
 
@@ -19,7 +19,7 @@ from pipelines.studies.contact_sheet import Row, outlined
 from pipelines.studies.crossing import DrawnScene, Scene, draw_scene
 from pipelines.studies.id_switches import Track, rates, track
 
-CONDITIONS = ("both", "one")
+CONDITIONS = ("all", "one")
 SHEET_CLIPS = 4  # each way of meeting once, and three sprites once
 SHEET_FRAMES = 6
 
@@ -60,7 +60,7 @@ def _segment(
 ) -> list[dict[int, Mask]]:
     """Every frame's masks by object, in order; what the segmenter does not give is empty."""
     first = drawn.masks(0)
-    given = list(first) if condition == "both" else [1]
+    given = list(first) if condition == "all" else [1]
     prompts = [MaskPrompt(str(number), 0, first[number]) for number in given]
     found: dict[int, FrameMasks] = {}
     for masks in progress(segmenter.segment(drawn.clip, prompts), total=len(drawn.clip), label=label):

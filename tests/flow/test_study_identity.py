@@ -47,14 +47,14 @@ def test_a_swap_shows_and_a_right_answer_does_not() -> None:
     drawn = [draw_scene(scene) for scene in clips]
     variants = {"right": Knows(drawn, swaps=False), "swapped": Knows(drawn, swaps=True)}
     report, sheet = measure(variants, clips)
-    for condition in ("both", "one"):
+    for condition in ("all", "one"):
         right, swapped = report["right"][condition], report["swapped"][condition]
         assert right["switched_frames"] == right["events_per_object"] == right["lost_frames"] == 0
         assert right["j"] == 100
         assert 45 < swapped["switched_frames"] < 65 and swapped["ended_switched"] == 100
         assert swapped["switched_clips"] == 100 and swapped["events_per_object"] == 1
         assert set(right["kinds"]) == {"cross", "pass", "turn"} and len(right["per_clip"]) == 3
-    assert report["right"]["both"]["objects"] == 6 and report["right"]["one"]["objects"] == 3
+    assert report["right"]["all"]["objects"] == 6 and report["right"]["one"]["objects"] == 3
     assert len(sheet) == 3 * (1 + 2 * 2) and all(len(row.pictures) == SHEET_FRAMES for row in sheet)
     json.dumps(report, allow_nan=False)
 
@@ -78,7 +78,7 @@ def test_the_command_writes_figures_plot_and_sheet(
     report = json.loads(files["figures.json"].read_text())
     assert len(report["variants"]) == 2 and any("centre off" in name for name in report["variants"])
     for variant in report["variants"].values():
-        assert 0 <= variant["both"]["switched_frames"] <= 100 and variant["one"]["objects"] == 1
+        assert 0 <= variant["all"]["switched_frames"] <= 100 and variant["one"]["objects"] == 1
     assert np.asarray(Pillow.open(files["plot.png"])).std() > 0
     assert Pillow.open(files["sheet.png"]).width == CELL_WIDTH_PX * SHEET_FRAMES
     assert "switched %" in capsys.readouterr().out
