@@ -53,8 +53,11 @@ def condense(embedded: Tensor, masks: Tensor, grid_hw: tuple[int, int]) -> tuple
     """One frame's rows and masks: (B, P, C), (B, K, P) -> (B, N, C), (B, K, N), N about P/2.
 
     A 2x2-pooled grid, then the P/4 cells with most of an object on them; where objects cover fewer cells the
-    rest is padding (rows 0, masks -1).
+    rest is padding (rows 0, masks -1). A grid so small that pooling leaves fewer rows than channels comes
+    back whole: isometry needs N >= C.
     """
+    if -(-grid_hw[0] // 2) * -(-grid_hw[1] // 2) < embedded.shape[-1]:
+        return embedded, masks
     pooled, shares = _pool(embedded, grid_hw), _pool(masks.transpose(1, 2), grid_hw)
     fine, fine_shares = _covered(embedded, masks)
     rows = torch.cat((F.normalize(pooled, dim=-1, eps=1e-6), fine), 1)

@@ -24,6 +24,7 @@ from backends.video_object.template import Rows, Template
 
 SLOTS_AT_ONCE = 8  # objects decoded together; bounds memory, not results
 REMEMBER_EVERY = 5  # frames between the network's own frames that join the template; 0: none do
+REMEMBERED = 1  # how many of them stay, the newest
 SURE = 0.8  # mean probability from which on an own mask may be remembered
 LOST = 0.0005  # share of the frame below which an object counts as out of sight
 
@@ -54,7 +55,7 @@ class _State:
     lost: tuple[int, ...]  # frames since then
     frame: int = -1
     encoding: Encoding | None = None  # of that frame, where it was needed
-    kept: _Kept | None = None
+    kept: tuple[_Kept, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Walk:
     ):
         self.engine, self.clip, self.given = engine, clip, given
         self.geometry, self.rows, self.device = geometry, rows, device
-        self._template: tuple[int, Template] | None = None  # the frame it remembers (-1: none), itself
+        self._template: tuple[tuple[int, ...], Template] | None = None  # the frames it remembers, itself
 
     def frames(self, order: range) -> Iterator[Seen]:
         """Objects join at their first given frame and restart at each further one."""
@@ -100,7 +101,7 @@ class Walk:
         signals: dict[int, dict[str, float]] = {}
         if any(on and slot not in fixed for slot, on in enumerate(last.live)):
             last = replace(last, encoding=last.encoding or self._encode(last.frame))
-            last = self._with_kept_encoding(last)
+            last = self._with_kept_encodings(last)
             now = self._encode(frame)
             masks, signals = self._decode(now, last)
         live = tuple(on or slot in fixed for slot, on in enumerate(last.live))
@@ -132,35 +133,42 @@ class Walk:
         lost = tuple(0 if h else n + 1 for h, n in zip(here.tolist(), state.lost, strict=True))
         state = replace(state, centre=centre, area=torch.where(here, area, state.area), lost=lost)
         if REMEMBER_EVERY and state.frame % REMEMBER_EVERY == 0:
-            return replace(state, kept=self._keep(state))
+            return replace(state, kept=(*state.kept, *self._keep(state))[-REMEMBERED:])
         return state
 
-    def _keep(self, state: _State) -> _Kept | None:
+    def _keep(self, state: _State) -> tuple[_Kept, ...]:
         """This frame for the template, where some object is sure and no person said what is there."""
         if any(p.is_anchor for p in self.given.by_frame.get(state.frame, {}).values()):
-            return None  # its rows are in the template anyway
+            return ()  # its rows are in the template anyway
         sure = tuple(
             on and n == 0 and confidence.certainty(mask) >= SURE
             for on, n, mask in zip(state.live, state.lost, state.masks, strict=True)
         )
-        return _Kept(state.frame, state.masks, sure, state.encoding) if any(sure) else None
+        return (_Kept(state.frame, state.masks, sure, state.encoding),) if any(sure) else ()
 
-    def _with_kept_encoding(self, state: _State) -> _State:
-        kept = state.kept
-        if kept is None or kept.encoding is not None:
+    def _with_kept_encodings(self, state: _State) -> _State:
+        """Frames that were passed without looking at them are encoded now that they are needed."""
+        if all(k.encoding is not None for k in state.kept):
             return state
-        encoding = state.encoding if kept.frame == state.frame else self._encode(kept.frame)
-        return replace(state, kept=replace(kept, encoding=encoding))
 
-    def _template_for(self, kept: _Kept | None) -> Template:
-        """The template of all anchors and the remembered frame, orthogonalised when either changes."""
-        name = -1 if kept is None else kept.frame
-        if self._template is None or self._template[0] != name:
+        def encoded(kept: _Kept) -> _Kept:
+            if kept.encoding is not None:
+                return kept
+            mine = state.encoding if kept.frame == state.frame else self._encode(kept.frame)
+            return replace(kept, encoding=mine)
+
+        return replace(state, kept=tuple(encoded(k) for k in state.kept))
+
+    def _template_for(self, kept: tuple[_Kept, ...]) -> Template:
+        """The template of all anchors and the remembered frames, orthogonalised when either changes."""
+        names = tuple(k.frame for k in kept)
+        if self._template is None or self._template[0] != names:
             rows = self.rows
-            if kept is not None and kept.encoding is not None:
-                rows = rows.join(*remembered(kept.encoding, kept.masks, kept.sure))
+            for one in kept:
+                assert one.encoding is not None
+                rows = rows.join(*remembered(one.encoding, one.masks, one.sure))
             c = self.engine.config
-            self._template = name, rows.template(method=c.svb, eps=c.svb_eps, g=c.svb_g)
+            self._template = names, rows.template(method=c.svb, eps=c.svb_eps, g=c.svb_g)
         return self._template[1]
 
     def _decode(self, now: Encoding, last: _State) -> tuple[Tensor, dict[int, dict[str, float]]]:

@@ -68,3 +68,8 @@ def test_objects_that_nobody_marked_on_a_frame_get_no_rows_from_it():
     assert (template.foreground[0, 1, :half] < 0).all() and (template.background[0, 1, :half] < 0).all()
     alone = template.of_slots([1])
     assert torch.equal(alone.foreground[:, 0], template.foreground[:, 1])
+
+
+def test_a_small_grid_is_not_pooled_below_the_number_of_channels():
+    rows, shares = condense(embedded(channels=64), masks(40), GRID)
+    assert torch.equal(rows, embedded(channels=64)) and torch.equal(shares, masks(40))
