@@ -133,10 +133,11 @@ def _score(sequence: DavisSequence, masks: FrameMasks) -> dict[str, tuple[float,
 
 
 def folder_of(out: Path, segmenter: Segmenter, sequence: DavisSequence, every: int) -> Path:
-    """Where this sequence's passes lie: another folder for other weights, program, data or sampling."""
+    """Where this sequence's passes lie: another one for other weights, program, engine, data, sampling."""
     clip = sequence.clip
     told: list[Any] = [segmenter.version, _program(), clip.size_hw, clip.names, sequence.objects, every]
     told += [str(getattr(segmenter, "short_side", "")), str(getattr(segmenter, "device", ""))]
+    told.append(type(getattr(segmenter, "engine", segmenter)).__name__)
     told += [(path.name, path.stat().st_size) for path in sequence.mask_paths]
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:10]
     return out / f"{segmenter.version}-every{every}" / f"{sequence.name}-{digest}"

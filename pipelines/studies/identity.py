@@ -121,9 +121,13 @@ def _figure() -> Any:
 
 
 def _variants(args: Namespace) -> dict[str, Segmenter]:
+    from dataclasses import replace
+
     from pipelines.commands import current_settings, load_segmenter
 
     settings = current_settings()
+    if args.centre_off:  # an exported graph has its switches built in; both sides run alike
+        settings = replace(settings, engine="torch")
     paths = [Path(name) for name in (args.compare or "").split(",") if name] or [args.weights]
     variants: dict[str, Segmenter] = {}
     for path in paths:
@@ -131,18 +135,9 @@ def _variants(args: Namespace) -> dict[str, Segmenter]:
         segmenter = load_segmenter("video_object", wanted, settings)
         variants[segmenter.version] = segmenter
         if args.centre_off:
-            variants[segmenter.version] = in_torch(segmenter)  # both alike
             deaf = without_votes(load_segmenter("video_object", wanted, settings))
             variants[f"{segmenter.version} centre off"] = deaf
     return variants
-
-
-def in_torch(segmenter: Segmenter) -> Segmenter:
-    """The segmenter with its network run by torch: an exported graph has its switches built in."""
-    opened: Any = segmenter
-    if hasattr(opened, "network"):
-        opened.engine = opened.network
-    return segmenter
 
 
 def without_votes(segmenter: Segmenter) -> Segmenter:
@@ -156,4 +151,4 @@ def without_votes(segmenter: Segmenter) -> Segmenter:
             f"--centre-off: {segmenter.version} was not made with co=fuse, so it has no centre votes"
         )
     network.config = replace(config, co="aux")
-    return in_torch(segmenter)
+    return segmenter

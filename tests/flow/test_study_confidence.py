@@ -24,6 +24,12 @@ from tests.media import NearestAnchor, draw_mask, save_frames, save_mask
 FRAMES = 8
 
 
+@pytest.fixture(autouse=True)
+def in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that live for one test are not worth a graph."""
+    monkeypatch.setenv("MASKLOOP_ENGINE", "torch")
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     root = tmp_path / "davis"

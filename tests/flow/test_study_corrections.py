@@ -26,6 +26,12 @@ PER_STRATEGY = 2
 ALL_PASSES = 1 + PER_STRATEGY * (3 + 2)  # the start, three strategies, two random orders
 
 
+@pytest.fixture(autouse=True)
+def in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that live for one test are not worth a graph."""
+    monkeypatch.setenv("MASKLOOP_ENGINE", "torch")
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     root = tmp_path / "davis"
