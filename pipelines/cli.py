@@ -157,6 +157,19 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.set_defaults(fresh=False)
 
 
+def _calibrate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("algorithm", help="whose confidence: video_object")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument(
+        "--sequences", metavar="A,B", help="sequences to fit on, with commas between; default: all"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the same weights with the fitted confidence"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the fit and its figures here")
+    _add_model(command)
+
+
 def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("algorithm", help="what to score: video_object")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
@@ -169,6 +182,14 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
         help="write the scored masks here: SEQUENCE/FRAME.png, index colours",
     )
     _add_model(command)
+
+
+def _bench(command: argparse.ArgumentParser) -> None:
+    command.add_argument("algorithm", help="what to time: video_object")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="default: the served version's weights")
+    command.add_argument("--threads", default="1,2", metavar="A,B", help="numbers of threads; default: 1,2")
+    command.add_argument("--quick", action="store_true", help="fewer rounds and sizes, a short clip")
 
 
 def _jobs(command: argparse.ArgumentParser) -> None:
@@ -215,6 +236,12 @@ _COMMANDS = {
         _train,
         commands.train,
     ),
+    "calibrate": (
+        "fit an algorithm's confidence to the true J and store it with the weights",
+        "maskloop calibrate video_object --data davis/ --weights w.safetensors --out calibrated.safetensors",
+        _calibrate,
+        commands.calibrate,
+    ),
     "evaluate": (
         "score an algorithm with the official metric",
         "maskloop evaluate video_object --data davis/ --sequences bear,bus --json scores.json",
@@ -226,6 +253,12 @@ _COMMANDS = {
         "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
         add_studies,
         commands.study,
+    ),
+    "bench": (
+        "time a frame, the network and its trunk here, and how they grow with objects, size and length",
+        "maskloop bench video_object --json bench.json",
+        _bench,
+        commands.bench,
     ),
     "jobs": (
         "list jobs, cancel one or try one again",

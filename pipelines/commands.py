@@ -125,11 +125,63 @@ def evaluate(args: Namespace) -> int:
     return 0
 
 
+def calibrate(args: Namespace) -> int:
+    """``maskloop calibrate``"""
+    from backends.registry import Registry
+    from backends.video_object.confidence import SIGNALS
+    from pipelines import calibrate as calibration
+    from pipelines.atomic import write_json
+    from pipelines.media import davis
+    from pipelines.progress import bar
+
+    settings = current_settings()
+    names = [name for name in (args.sequences or "").split(",") if name]
+    sequences = [davis.open_sequence(args.data, name) for name in davis.choose(args.data, names or None)]
+    segmenter = load_segmenter(args.algorithm, args, settings)
+    found = calibration.report(calibration.samples_of(segmenter, sequences, progress=bar), SIGNALS)
+    print(calibration.table(found))
+    calibration.write(
+        args.weights or Registry(settings.models_dir).served(args.algorithm).weights, found, args.out
+    )
+    print(f"weights with this confidence: {args.out}")
+    if args.json:
+        write_json(args.json, found)
+    return 0
+
+
 def study(args: Namespace) -> int:
     """``maskloop study``"""
     from pipelines.studies import run_study
 
     return run_study(args)
+
+
+def bench(args: Namespace) -> int:
+    """``maskloop bench``"""
+    from backends.registry import Registry
+    from pipelines.atomic import write_json
+    from pipelines.progress import bar
+    from pipelines.speed import plan, video_object
+
+    if args.algorithm != "video_object":
+        raise BadInput(f"{args.algorithm!r} cannot be timed; video_object can")
+    if not all(word.isdigit() and int(word) > 0 for word in args.threads.split(",")):
+        raise BadInput(f"--threads {args.threads}: wants numbers of threads with commas between, as in 1,2")
+    settings = current_settings()
+    weights: Path = args.weights or Registry(settings.models_dir).served("video_object").weights
+    if not weights.is_file():
+        raise BadInput(f"--weights {weights}: no such file")
+    report = video_object.bench_video_object(
+        weights,
+        settings.graphs_dir,
+        [int(word) for word in args.threads.split(",")],
+        plan.QUICK if args.quick else plan.WHOLE,
+        progress=bar,
+    )
+    print(video_object.table(report))
+    if args.json:
+        write_json(args.json, report)
+    return 0
 
 
 def jobs(args: Namespace) -> int:

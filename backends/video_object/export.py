@@ -36,6 +36,18 @@ class EncodeGraph(nn.Module):
         return found.embedded, found.near16, found.near8, found.near4
 
 
+class TrunkGraph(nn.Module):
+    """(1, 3, H, W) in [0, 1] -> the trunk's map at stride 16 alone: what speed is compared with."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.trunk = network.trunk
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        found: Tensor = self.trunk(rgb)[16]
+        return found
+
+
 class DecodeGraph(nn.Module):
     """:func:`inputs_of` -> :func:`outputs_of`."""
 
@@ -83,6 +95,12 @@ def export_encode(network: Network, out: Path) -> None:
     axes = {"rgb": {2: "H", 3: "W"}, "embedded": {1: "P"}}
     axes |= {name: {2: f"h_{name}", 3: f"w_{name}"} for name in FEATURES[1:]}
     _write(EncodeGraph(network), (torch.rand(1, 3, *_EXAMPLE_HW),), out, ["rgb"], list(FEATURES), axes)
+
+
+def export_trunk(network: Network, out: Path) -> None:
+    """Write the graph of the bare trunk."""
+    axes = {"rgb": {2: "H", 3: "W"}, "at16": {2: "h", 3: "w"}}
+    _write(TrunkGraph(network), (torch.rand(1, 3, *_EXAMPLE_HW),), out, ["rgb"], ["at16"], axes)
 
 
 def export_decode(network: Network, out: Path) -> None:

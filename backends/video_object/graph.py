@@ -7,7 +7,7 @@ in and out without being copied.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from backends.engines.onnx import cached_graph, open_session
 from backends.video_object.centres import Prior
-from backends.video_object.export import export_decode, export_encode, inputs_of, outputs_of
+from backends.video_object.export import export_decode, export_encode, export_trunk, inputs_of, outputs_of
 from backends.video_object.network import Decoded, Encoding, Grid, Network, NetworkConfig
 from backends.video_object.template import Template
 
@@ -40,6 +40,13 @@ def open_engine(network: Network, weights: Path, folder: Path, threads: int) -> 
     encode = cached_graph(folder, f"video_object-encode-{name}.onnx", partial(export_encode, network))
     decode = cached_graph(folder, f"video_object-decode-{name}.onnx", partial(export_decode, network))
     return ExportedEngine(network.config, open_session(encode, threads), open_session(decode, threads))
+
+
+def open_trunk(network: Network, weights: Path, folder: Path, threads: int) -> Callable[[Tensor], Tensor]:
+    """The bare trunk of ``network`` as ONNX Runtime computes it. Raises like :func:`open_engine`."""
+    path = folder / f"video_object-trunk-{fingerprint(weights)}.onnx"
+    session = open_session(cached_graph(folder, path.name, partial(export_trunk, network)), threads)
+    return lambda rgb: _run(session, {"rgb": rgb})[0]
 
 
 def fingerprint(weights: Path) -> str:
