@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from backends.core.types import Clip, FrameMasks, Image, MaskPrompt, Prompt
+from pipelines.media.palette import write_index_png
 
 SIZE_HW = (48, 64)
 _MS = Fraction(1, 1000)
@@ -56,6 +57,21 @@ def save_mask(path: Path, values: NDArray[np.uint8]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Pillow.fromarray(values).save(path)
     return path
+
+
+def make_davis(root: Path, *, below: str = "") -> Path:
+    """``one``: 5 frames, {0, 255} masks; ``two``: 4 frames, two objects as indices."""
+    for name, count in (("one", 5), ("two", 4)):
+        save_frames(root / "JPEGImages" / below / name, count, suffix=".webp" if name == "one" else ".jpg")
+        for frame in range(count):
+            mask = draw_mask(frame)
+            path = root / "Annotations" / below / name / f"{frame:05d}.png"
+            if name == "one":
+                save_mask(path, np.where(mask == 1, 255, 0).astype(np.uint8))
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_index_png(path, mask)
+    return root
 
 
 def write_video(

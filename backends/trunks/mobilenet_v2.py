@@ -8,6 +8,7 @@ shipped ImageNet weights expect; torchvision's own files, trained otherwise, are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -98,8 +99,10 @@ class MobileNetV2(Trunk):
 
 
 def _conv_and_norm_names(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    convs = [k.removesuffix(".weight") for k, v in state.items() if k.endswith(".weight") and v.ndim == 4]
-    norms = [k.removesuffix(".running_mean") for k in state if k.endswith(".running_mean")]
+    # files may list their tensors in the order of the alphabet, where layer 10 comes before layer 2
+    names = sorted(state, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
+    convs = [k.removesuffix(".weight") for k in names if k.endswith(".weight") and state[k].ndim == 4]
+    norms = [k.removesuffix(".running_mean") for k in names if k.endswith(".running_mean")]
     if len(convs) != len(norms):
         raise ValueError(
             f"{len(convs)} convolutions and {len(norms)} batch normalisations; wants as many of each"

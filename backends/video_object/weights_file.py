@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from backends.video_object.confidence import Calibration
 from backends.video_object.network import NetworkConfig
 
 
@@ -26,3 +28,11 @@ def save_atomically(tensors: Mapping[str, Tensor], path: Path, metadata: dict[st
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def with_confidence(weights: Path, calibration: Calibration, out: Path) -> None:
+    """Copy ``weights`` to ``out`` (the same file is fine) with ``calibration`` in the metadata."""
+    with safe_open(weights, framework="pt") as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
+    save_atomically(tensors, out, metadata | {"confidence": calibration.text()})

@@ -15,24 +15,9 @@ from backends.core.metrics import boundary_f, jaccard
 from backends.core.types import Clip, FrameMasks, Prompt
 from pipelines.evaluate import evaluate_video_object, table
 from pipelines.media.palette import write_index_png
-from tests.media import NearestAnchor, draw_mask, save_frames, save_mask
+from tests.media import NearestAnchor, draw_mask, make_davis, save_frames, save_mask
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def make_davis(root: Path, *, below: str = "") -> Path:
-    """``one``: 5 frames, {0, 255} masks; ``two``: 4 frames, two objects as indices."""
-    for name, count in (("one", 5), ("two", 4)):
-        save_frames(root / "JPEGImages" / below / name, count, suffix=".webp" if name == "one" else ".jpg")
-        for frame in range(count):
-            mask = draw_mask(frame)
-            path = root / "Annotations" / below / name / f"{frame:05d}.png"
-            if name == "one":
-                save_mask(path, np.where(mask == 1, 255, 0).astype(np.uint8))
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_index_png(path, mask)
-    return root
 
 
 class Oracle(NearestAnchor):
