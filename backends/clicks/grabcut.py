@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.core.errors import BadMask, BadMedia
+from backends.clicks.promises import honour
+from backends.clicks.requests import checked
 from backends.core.types import BoxPrompt, Image, Mask, PointPrompt
 
 WORK_SIDE_PX = 320  # GrabCut runs on a window scaled to this: about 0.3 s on one core
@@ -62,27 +63,15 @@ def grabcut_mask(
     ``image`` is (H, W, 3) RGB uint8; ``previous`` is (H, W) or None. With no prompt at all the previous mask
     comes back unchanged (empty when there is none). Raises BadMedia or BadMask on wrong shapes.
     """
-    height, width = _checked_size(image, previous)
-    boxes = [box for box in boxes if box.x1_px > box.x0_px and box.y1_px > box.y0_px]
-    before = np.zeros((height, width), np.bool_) if previous is None else previous
-    if not points and not boxes:
-        return before.copy()
-    if not boxes and not before.any() and not any(point.positive for point in points):
-        return before.copy()  # only "this is not it", and nothing to take away from
-    window = _window((height, width), points, boxes, before)
-    radius = max(2, round(0.006 * max(height, width)))
-    seeds = _seeds(image, points, boxes, before, radius)
-    mask = np.zeros((height, width), np.bool_)
-    mask[window.slices] = _cut(image, seeds, window)
-    return _honour(mask, points, boxes, before, radius)
-
-
-def _checked_size(image: Image, previous: Mask | None) -> tuple[int, int]:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise BadMedia(f"a frame for clicks wants (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    if previous is not None and previous.shape != image.shape[:2]:
-        raise BadMask(f"earlier mask is {previous.shape}, the frame is {image.shape[:2]}: sizes must agree")
-    return image.shape[0], image.shape[1]
+    request = checked(image, points, boxes, previous)
+    if request.is_idle:
+        return request.before.copy()
+    said = (request.points, request.boxes, request.before)
+    window = _window(request.size_hw, *said)
+    radius = max(2, round(0.006 * max(request.size_hw)))
+    mask = np.zeros(request.size_hw, np.bool_)
+    mask[window.slices] = _cut(image, _seeds(image, *said, radius), window)
+    return honour(mask, request, radius)
 
 
 def _window(
@@ -159,50 +148,6 @@ def _cut(image: Image, seeds: Labels, window: _Window) -> Mask:
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     full = cv2.resize(found, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full > 0.5, np.bool_)
-
-
-def _honour(
-    mask: Mask,
-    points: Sequence[PointPrompt],
-    boxes: Sequence[BoxPrompt],
-    before: Mask,
-    radius: int,
-) -> Mask:
-    """Hold to what was said: clicks keep their side, stray islands go, a box never comes back empty."""
-    if before.any() and not boxes:
-        mask = _edited(mask, before, points)
-    for point in points:
-        mask[_spot(point, mask.shape, radius)] = point.positive
-    mask = _joined(mask, [point for point in points if point.positive], boxes, before)
-    if boxes and not mask.any():
-        mask = _inside(boxes, mask.shape)
-        for point in points:
-            mask[_spot(point, mask.shape, radius)] = point.positive
-    return mask
-
-
-def _edited(mask: Mask, before: Mask, points: Sequence[PointPrompt]) -> Mask:
-    """The earlier mask with the new one's changes, but only those that a click lies in."""
-    edited = before.copy()
-    for changed, positive in ((mask & ~before, True), (before & ~mask, False)):
-        _, parts = cv2.connectedComponents(changed.astype(np.uint8), connectivity=4)
-        here = [_pixel(point, mask.shape) for point in points if point.positive is positive]
-        clicked = {int(parts[y, x]) for x, y in here} - {0}
-        edited[np.isin(parts, sorted(clicked))] = positive
-    return edited
-
-
-def _joined(mask: Mask, positives: Sequence[PointPrompt], boxes: Sequence[BoxPrompt], before: Mask) -> Mask:
-    """Only the parts that hold a positive click, overlap the earlier mask or are a good share of a box."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 1:
-        return mask
-    keep = set(np.unique(parts[before & mask]).tolist())
-    keep |= {int(parts[y, x]) for x, y in (_pixel(point, mask.shape) for point in positives)}
-    if boxes:
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        keep |= {index + 1 for index, area in enumerate(areas) if area >= 0.1 * areas.max()}
-    return np.asarray(np.isin(parts, sorted(keep - {0})), np.bool_)
 
 
 def _inside(boxes: Sequence[BoxPrompt], size_hw: tuple[int, ...]) -> Mask:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KEPT_FRAMES = 4
 KEPT_VIEWS = 3  # of one frame; a view's features are about 4 MB
+SPOT = 0.004  # a click that the network contradicts claims a disc of this share of the frame's longer side
 CLOSER = 0.7  # a second look is worth its time when it shows less than this share of the first
 
 Features = dict[str, NDArray[np.float32]]
@@ -60,7 +61,7 @@ class LearnedClicks:
         found = self._look(image, name, request, request.before)
         if not request.before.any() and not request.boxes:
             found = self._look_closer(image, name, request, found)
-        return honour(found, request)
+        return honour(found, request, max(1, round(SPOT * max(request.size_hw))))
 
     def _look(self, image: Image, name: bytes, request: Request, before: Mask) -> Mask:
         """The network's mask, from the view that suits what is known."""

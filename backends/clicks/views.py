@@ -20,8 +20,8 @@ from backends.core.types import BoxPrompt, Image, Mask, PointPrompt
 AREA_PX = 150_000  # of the network's input, whatever the view
 CELL = 16  # the network's coarsest stride: sides are multiples of it
 ZOOM = 2.5  # no view is magnified more than this
-MARGIN = 0.3  # a view shows this share of the object's longer side around it
-LEAST_MARGIN = 0.12  # … and is looked for anew when less is left
+MARGIN = 0.2  # a view shows this share of the object's longer side around it
+LEAST_MARGIN = 0.08  # … and is looked for anew when less is left
 LOOSE = 2.2  # … or when it has grown this many times too large (area)
 
 

@@ -71,6 +71,7 @@ def count(
 
     Raises BadInput or BadMedia when ``data`` holds no such sequences.
     """
+    from backends.core.errors import BadInput
     from pipelines.progress import bar
 
     tallies = {name: Tally() for name in methods}
@@ -81,7 +82,11 @@ def count(
             overlaps, ms = click_through(answer, image, truth, most)
             tallies[method].overlaps.append(overlaps)
             tallies[method].ms.append(ms)
-    report = {method: summary(tally, names) for method, tally in tallies.items()}
+    if not names:
+        raise BadInput(
+            f"{data}: no object on one frame in {every} of {', '.join(sequences) or 'any sequence'}"
+        )
+    report = {method: summary(tally, names, most) for method, tally in tallies.items()}
     return {"clicks": most, "every": every, "objects": len(names), "methods": report}
 
 
@@ -122,13 +127,13 @@ def click_through(answer: Answer, image: Image, truth: Mask, most: int) -> tuple
     return overlaps, ms
 
 
-def summary(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
-    """``noc85``, ``noc90`` and how often they were never reached, ``curve`` (mean IoU after 1, 2, … clicks),
-    median ms of first and further clicks, and NoC per sequence."""
+def summary(tally: Tally, names: Sequence[str], most: int) -> dict[str, Any]:
+    """``noc85``, ``noc90`` and how often they were never reached, ``curve`` (mean IoU after 1, 2, … clicks; an
+    object without a wrong pixel keeps its last), median ms of first and further clicks, NoC per sequence."""
     import numpy as np
 
-    most = max(len(row) for row in tally.overlaps)
-    rows = [row + [row[-1]] * (most - len(row)) for row in tally.overlaps]
+    longest = max(len(row) for row in tally.overlaps)
+    rows = [row + [row[-1]] * (longest - len(row)) for row in tally.overlaps]
     report: dict[str, Any] = {}
     counts = {goal: [clicks_until(row, goal, most) for row in rows] for goal in GOALS}
     for goal, needed in counts.items():

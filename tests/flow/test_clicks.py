@@ -1,4 +1,4 @@
-"""Learned clicks from weights to answers: exported graphs, the server's choice of method, training, the study."""
+"""Learned clicks from weights to answers: exported graphs, the choice of method, training, the study."""
 
 from __future__ import annotations
 
