@@ -125,8 +125,9 @@ class ServedHouse:
         self.ledger = Ledger(self.settings.ledger_path)
         self.notices = Notices(self.settings.ledger_path)
         self.worker = PacedWorker(self.ledger)
+        self.clicks = wsgi.served_clicks(self.settings)  # GrabCut, unless a test prepares the network
         self._server = waitress.create_server(
-            wsgi.build(self.settings),
+            wsgi.build(self.settings, self.clicks),
             host="127.0.0.1",
             port=0,
             threads=self.settings.max_waiting + 8,

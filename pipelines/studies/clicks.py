@@ -128,8 +128,9 @@ def click_through(answer: Answer, image: Image, truth: Mask, most: int) -> tuple
 
 
 def summary(tally: Tally, names: Sequence[str], most: int) -> dict[str, Any]:
-    """``noc85``, ``noc90`` and how often they were never reached, ``curve`` (mean IoU after 1, 2, … clicks; an
-    object without a wrong pixel keeps its last), median ms of first and further clicks, NoC per sequence."""
+    """``noc85``, ``noc90`` and how often they were never reached, ``curve`` (mean IoU after 1, 2, … clicks,
+    an object without a wrong pixel keeps its last), median ms of first and further clicks, NoC by sequence.
+    """
     import numpy as np
 
     longest = max(len(row) for row in tally.overlaps)

@@ -1,33 +1,36 @@
-"""Learned clicks from weights to answers: exported graphs, the choice of method, training, the study."""
+"""Learned clicks from weights to answers: exported graphs, promises, and which method the server chooses."""
 
 from __future__ import annotations
 
 import itertools
-import json
+import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from backends.clicks import learned as learned_module
 from backends.clicks.export import export
+from backends.clicks.graphs import WEIGHTS
 from backends.clicks.learned import LearnedClicks
 from backends.clicks.network import ClickNetwork
 from backends.clicks.served import ServedClicks
 from backends.clicks.weights_file import load_network, save_weights
-from backends.core.errors import BadInput, BadMask, BadMedia
+from backends.core.errors import BadMask, BadMedia
 from backends.core.types import BoxPrompt, Image, Mask, PointPrompt
 from backends.engines.onnx import open_session
-from pipelines import cli
-from pipelines.train import train
+from backends.labelstudio.rle import decode
+from tests.predict_requests import SIZE_HW, click, interactive, task
+from tests.redis_server import RedisServer
+from tests.served_house import ServedHouse
 
-SIZE = (120, 200)
+FRAME = (120, 200)
 
 
 def point(x: float, y: float, positive: bool = True) -> PointPrompt:
@@ -59,7 +62,7 @@ def clicks(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> LearnedCl
 @pytest.fixture(scope="module")
 def scene() -> Image:
     rng = np.random.default_rng(2)
-    picture = rng.integers(0, 90, (*SIZE, 3), np.uint8)
+    picture = rng.integers(0, 90, (*FRAME, 3), np.uint8)
     picture[30:80, 60:140] = (200, 90, 40)
     return picture
 
@@ -89,12 +92,12 @@ def test_the_graphs_compute_what_torch_computes(weights: Path, tmp_path: Path) -
 def test_what_was_said_holds_everywhere(clicks: LearnedClicks, scene: Image) -> None:
     """Random clicks, edges and outside included: positive inside, negative outside, never a crash."""
     rng = np.random.default_rng(5)
-    height, width = SIZE
+    height, width = FRAME
     spots = [(0.0, 0.0), (width - 1.0, 0.0), (width, height), *rng.uniform(0, (width, height), (9, 2))]
     previous: Mask | None = None
     for (x, y), (other_x, other_y) in itertools.pairwise(spots):
         previous = clicks.mask(scene, [point(x, y), point(other_x, other_y, False)], (), previous)
-        assert previous.shape == SIZE and previous.dtype == np.bool_
+        assert previous.shape == FRAME and previous.dtype == np.bool_
         assert previous[min(int(y), height - 1), min(int(x), width - 1)]
         assert not previous[min(int(other_y), height - 1), min(int(other_x), width - 1)]
 
@@ -106,11 +109,11 @@ def test_box_with_clicks_inside_and_far_away(clicks: LearnedClicks, scene: Image
 
 
 def test_without_anything_to_go_by_nothing_changes(clicks: LearnedClicks, scene: Image) -> None:
-    before = np.zeros(SIZE, np.bool_)
+    before = np.zeros(FRAME, np.bool_)
     before[20:40, 20:40] = True
     assert not clicks.mask(scene, []).any()
     assert not clicks.mask(scene, [point(9, 9, False)]).any()
-    assert not clicks.mask(scene, [point(9, 9, False)], (), np.zeros(SIZE, np.bool_)).any()
+    assert not clicks.mask(scene, [point(9, 9, False)], (), np.zeros(FRAME, np.bool_)).any()
     same = clicks.mask(scene, [], (), before)
     assert np.array_equal(same, before) and same is not before
 
@@ -140,7 +143,7 @@ def test_a_further_click_uses_what_the_frame_gave(weights: Path, clicks: Learned
     assert 1 <= runs <= 2
     again = fresh.mask(scene.copy(), [point(100, 50)])
     assert counted.runs == runs and np.array_equal(first, again)
-    before = np.zeros(SIZE, np.bool_)
+    before = np.zeros(FRAME, np.bool_)
     before[30:80, 60:140] = True
     for x in (70, 90, 110, 130):
         fresh.mask(scene, [point(x, 50)], (), before)
@@ -211,128 +214,41 @@ def test_a_fault_of_the_network_does_not_cost_the_click(
         served.mask(scene, [point(1, 1)], (), np.zeros((5, 5), np.bool_))
 
 
-# training and study
+@pytest.fixture
+def house(tmp_path: Path, redis_server: RedisServer, clicks: LearnedClicks) -> Iterator[ServedHouse]:
+    built = ServedHouse(tmp_path, redis_server.url)
+    built.clicks._learned = clicks
+    yield built
+    built.close()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sequences of a bright square that moves over noise, and one that is held out."""
-    root = tmp_path_factory.mktemp("davis")
-    rng = np.random.default_rng(0)
-    for name in ("one", "two", "held-out"):
-        images, masks = root / "JPEGImages" / name, root / "Annotations" / name
-        images.mkdir(parents=True), masks.mkdir(parents=True)
-        ground = rng.integers(0, 90, (*SIZE, 3), dtype=np.uint8)
-        for t in range(4):
-            frame, mask = ground.copy(), np.zeros(SIZE, np.uint8)
-            mask[30 + 3 * t : 80 + 3 * t, 40 + 4 * t : 100 + 4 * t] = 255
-            frame[mask > 0] = (40, 180, 240)
-            cv2.imwrite(str(images / f"{t:05d}.jpg"), frame)
-            cv2.imwrite(str(masks / f"{t:05d}.png"), mask)
-    return root
+def test_clicks_reach_the_network_over_http_and_add_up(house: ServedHouse) -> None:
+    def ask(name: str, x: float, y: float, positive: bool = True) -> Mask:
+        gesture = click(name, "object 1", 0, x, y, positive=positive)
+        [region] = house.predict(interactive(task(5, 6), [gesture]))[0]["result"]
+        return decode(region["value"]["rle"], SIZE_HW)
+
+    assert ask("a", 20, 24)[24, 20]
+    both = ask("b", 46, 14)
+    assert both[24, 20] and both[14, 46]
+    cut = ask("c", 46, 14, positive=False)
+    assert cut[24, 20] and not cut[14, 46]
+    assert not house.told()
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("photos")
-    (root / "images").mkdir(), (root / "masks").mkdir()
-    rng = np.random.default_rng(1)
-    for number in range(3):
-        mask = np.zeros((160, 120), np.uint8)
-        mask[40:80, 40:80], mask[80:120, 40:80] = 3, 7
-        picture = rng.integers(0, 90, (160, 120, 3), dtype=np.uint8)
-        picture[mask > 0] = (90, 220, 90)
-        cv2.imwrite(str(root / "images" / f"{number:04d}.png"), picture)
-        cv2.imwrite(str(root / "masks" / f"{number:04d}.png"), mask)
-    return root
-
-
-SETTINGS = [
-    "batch=2",
-    "warm_up=2",
-    "checkpoint_every=3",
-    "every=1",
-    "sample.crop_hw=[64, 96]",
-    'photos_until="0001"',
-    'held_out=["held-out"]',
-]
-
-
-def lines(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(data: Path, photos: Path, tmp_path: Path) -> None:
-    settings = [*SETTINGS, "steps=9", "amp=false"]
-    whole = train("clicks", data=data, out=tmp_path / "whole", overrides=settings, stills=photos)
-
-    killed = tmp_path / "killed"
-    script = (
-        "from pathlib import Path; from pipelines.train import train; "
-        f"train('clicks', data=Path({str(data)!r}), out=Path({str(killed)!r}), overrides={settings!r}, "
-        f"stills=Path({str(photos)!r}))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    log = killed / "metrics.jsonl"
-    while not log.is_file() or len(log.read_text().splitlines()) < 4:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert not (killed / "weights.safetensors").exists()
-
-    resumed = train("clicks", data=data, out=killed, overrides=settings, stills=photos)
-    assert [line["step"] for line in lines(killed)] == list(range(1, 10))
-    one, other = load_file(whole), load_file(resumed)
-    for name in one:
-        assert torch.allclose(one[name].float(), other[name].float(), atol=2e-3), name
-    card = json.loads((killed / "card.json").read_text())
-    assert card["sequences"] == ["one", "two"] and card["photos"] == 2 and card["seconds"] >= 0
-
-
-def test_a_short_run_learns_and_the_study_counts_its_clicks(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    quick = ["steps=50", "learning_rate=0.003", "trunk_rate=0.002", "average=0.9", "sample.paste=0"]
-    weights = train("clicks", data=data, out=tmp_path / "run", overrides=[*SETTINGS, *quick])
-    losses = [line["loss"] for line in lines(tmp_path / "run")]
-    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
-
-    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "house"))
-    counts, picture = tmp_path / "clicks.json", tmp_path / "clicks.png"
-    words = [
-        "study",
-        "clicks",
-        "--data",
-        str(data),
-        "--sequences",
-        "held-out",
-        "--every",
-        "3",
-        "--clicks",
-        "4",
-    ]
-    words += ["--weights", str(weights), "--threads", "1", "--json", str(counts), "--plot", str(picture)]
-    assert cli.main(words) == 0
-    report = json.loads(counts.read_text())
-    assert report["objects"] == 2 and set(report["methods"]) == {"learned", "grabcut"}
-    for method in report["methods"].values():
-        assert 1 <= method["noc85"] <= method["noc90"] <= 4 and 1 <= len(method["curve"]) <= 4
-        assert method["curve"][-1] > 0.3
-    assert picture.stat().st_size > 5000 and "NoC@85" in capsys.readouterr().out
-
-
-def test_a_folder_of_another_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BadInput, match="other settings"):
-        train("clicks", data=data, out=tmp_path, overrides=[*SETTINGS, "steps=1"])
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [(["stepps=1"], "unknown training setting 'stepps'"), (["sample.crop=1"], "sample.'crop'")],
-)
-def test_unknown_settings_are_refused(data: Path, tmp_path: Path, overrides: list[str], words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        train("clicks", data=data, out=tmp_path, overrides=overrides)
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no weights ship with this checkout")
+def test_the_server_prepares_the_network_at_its_start(tmp_path: Path) -> None:
+    env = {**os.environ, "MASKLOOP_DATA_DIR": str(tmp_path), "MASKLOOP_SECRET": "0123456789abcdef0123"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env |= {"MASKLOOP_PORT": str(port), "MASKLOOP_LABEL_STUDIO_TOKEN": "0" * 40}
+    server = subprocess.Popen([sys.executable, "-m", "backends.wsgi"], env=env, stderr=subprocess.DEVNULL)
+    graphs = tmp_path / "cache" / "graphs"
+    deadline = time.monotonic() + 300
+    try:
+        while len(list(graphs.glob("clicks-*.onnx.sha256"))) < 2:
+            assert server.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
