@@ -92,7 +92,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], figure: Any, path: Path) -> None:
-    """Bars: the share of switched and of spilled frames and J, by variant and condition."""
+    """Bars: the shares of switched, spilled and lost frames and J, by variant and condition."""
     from pipelines.studies.plots import save_figure
 
     canvas, axes = figure
@@ -100,6 +100,7 @@ def draw(report: dict[str, Any], figure: Any, path: Path) -> None:
     panels = {
         "switched_frames": "switched frames, % (less is better)",
         "spilled_frames": "spilled frames, % (less is better)",
+        "lost_frames": "lost frames, % (less is better)",
         "j": "J per object",
     }
     for axis, (key, title) in zip(axes, panels.items(), strict=True):
@@ -117,7 +118,7 @@ def draw(report: dict[str, Any], figure: Any, path: Path) -> None:
 def _figure() -> Any:
     from pipelines.studies.plots import new_figure
 
-    return new_figure(3, width=4.4)
+    return new_figure(4, width=3.8)
 
 
 def _variants(args: Namespace) -> dict[str, Segmenter]:
