@@ -29,6 +29,11 @@ ROWS: dict[str, dict[str, str]] = {
     "lc+svb+co=aux": {"lc": "top4", "co": "aux", "svb": "eigh"},
     "lc+co+svb": {"lc": "top4", "co": "fuse", "svb": "eigh"},
 }
+# The whole method on other data.
+DATA_ROWS: dict[str, list[str]] = {
+    "without composites": ["sample.paste=0"],
+    "with stills": ["sample.still=0.4"],
+}
 # Trained with, scored without: the decoder knows one kind of similarities, so this is expected to fail.
 AT_TEST: dict[str, dict[str, str]] = {"lc+co+svb": {"svb": "off"}}
 CONFIG = Path(__file__).parents[2] / "backends" / "video_object" / "configs" / "ablation.json"
@@ -38,10 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``maskloop study ablation``."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
     parser.add_argument("--trunk", type=Path, metavar="FILE", help="ImageNet weights of the trunk")
+    parser.add_argument(
+        "--stills", type=Path, metavar="DIR", help="photos with label maps, for the row 'with stills'"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="one folder per row and seed")
     parser.add_argument("--seeds", default="0,1", metavar="A,B", help="seeds; default: 0,1")
     parser.add_argument("--steps", type=int, metavar="N", help="steps of every row; default: the config's")
-    parser.add_argument("--rows", metavar="A,B", help=f"default: all, which are {','.join(ROWS)}")
+    parser.add_argument("--rows", metavar="A,B", help=f"default: {','.join(ROWS)}")
     parser.add_argument("--config", type=Path, default=CONFIG, metavar="FILE", help="default: ablation.json")
     parser.add_argument(
         "--set",
@@ -91,13 +99,24 @@ def plan(args: argparse.Namespace, device: str) -> list[AblationRun]:
     runs = []
     for seed in _numbers(args.seeds):
         for row in rows:
-            switches = [f"network.{name}={value}" for name, value in ROWS[row].items()]
+            whole = ROWS["lc+co+svb"]
+            switches = [f"network.{name}={value}" for name, value in ROWS.get(row, whole).items()]
+            switches += DATA_ROWS.get(row, [])
             config = read_config(args.config, [*args.overrides, *steps, f"seed={seed}", *switches])
-            folder = args.out / row.replace("=", "-") / f"seed-{seed}"
+            folder = args.out / row.replace("=", "-").replace(" ", "-") / f"seed-{seed}"
             at_test = tuple(AT_TEST.get(row, {}).items())
             runs.append(
                 AblationRun(
-                    row, seed, config, folder, args.data, args.trunk, device, args.short_side, at_test
+                    row,
+                    seed,
+                    config,
+                    folder,
+                    args.data,
+                    args.trunk,
+                    device,
+                    args.short_side,
+                    at_test,
+                    args.stills if row == "with stills" else None,
                 )
             )
     return runs
@@ -134,8 +153,8 @@ def perform_all(runs: Sequence[AblationRun], parallel: int) -> list[dict[str, An
 
 def _chosen(rows: str | None) -> list[str]:
     wanted = [name for name in (rows or "").split(",") if name] or list(ROWS)
-    if unknown := [name for name in wanted if name not in ROWS]:
-        raise BadInput(f"--rows {','.join(unknown)}: unknown; known: {', '.join(ROWS)}")
+    if unknown := [name for name in wanted if name not in {**ROWS, **DATA_ROWS}]:
+        raise BadInput(f"--rows {','.join(unknown)}: unknown; known: {', '.join([*ROWS, *DATA_ROWS])}")
     return wanted
 
 

@@ -36,6 +36,7 @@ class AblationRun:
     """Rows (or columns, of an upright clip) at which it is scored, px."""
     at_test: tuple[tuple[str, Any], ...] = ()
     """Switches of the network that are changed after training, and scored in a second report."""
+    stills: Path | None = None
 
 
 def finished(run: AblationRun) -> dict[str, Any] | None:
@@ -62,7 +63,9 @@ def perform(run: AblationRun) -> dict[str, Any]:
     config = recipe.config_from(run.config)
     run.folder.mkdir(parents=True, exist_ok=True)
     with (run.folder / "log.txt").open("a") as log, redirect_stderr(log):
-        weights = run_folder.train(config, run.data, run.folder, trunk=run.trunk, device=run.device)
+        weights = run_folder.train(
+            config, run.data, run.folder, trunk=run.trunk, photos=run.stills, device=run.device
+        )
         report = {"row": run.row, "seed": run.seed, "settings": _settings(run)}
         report["score"] = _score(run, weights, config.validation, {})
         if run.at_test:
