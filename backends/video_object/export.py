@@ -8,19 +8,24 @@ config leave out is missing in the graphs as well.
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from backends.video_object.centres import Prior
+from backends.video_object.grouped import Grouped, Layout, evidence
 from backends.video_object.network import Encoding, Grid, Network, NetworkConfig
 from backends.video_object.template import Template
 
 OPSET = 17
 FEATURES = ("embedded", "near16", "near8", "near4")
 _NOW = tuple(f"now_{name}" for name in FEATURES)
-_TEMPLATE = ("rows", "isometric", "shares", "foreground", "background", "said")
+TEMPLATE, GROUPED, GRID, LAYOUT = (
+    tuple(field.name for field in fields(kind)) for kind in (Template, Grouped, Grid, Layout)
+)
 _EXAMPLE_HW = (96, 160)  # px; any frame will do, sizes are symbols in the graph
 
 
@@ -58,24 +63,34 @@ class DecodeGraph(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.names, tensors, strict=True))
-        near16 = given["now_near16"]
+        near16, previous = given["now_near16"], given["previous"]
         now = Encoding((near16.shape[2], near16.shape[3]), *(given[name] for name in _NOW))
-        template = Template(*(given[name] for name in _TEMPLATE))
         prior = Prior(given["centre"], given["spread"], given["weight"]) if "centre" in given else None
-        # of the frame before only the embedding is looked at
-        before = Encoding(now.grid_hw, given.get("before", now.embedded), *(given[name] for name in _NOW[1:]))
         nothing = now.embedded  # stands for what the config's switches leave out
-        grid = Grid(*(given.get(name, nothing) for name in ("index", "inside", "where")))
-        decoded = self.network.decode_on(grid, now, template, before, given["previous"], prior)
+        # of the frame before only the embedding is looked at
+        before = Encoding(now.grid_hw, given.get("before", nothing), *(given[name] for name in _NOW[1:]))
+        coarse = F.avg_pool2d(previous, 4).flatten(2)
+        if self.network.config.lc == "full":
+            grid = Grid(*(given.get(name, nothing) for name in GRID))
+            template = Template(*(given[name] for name in TEMPLATE))
+            seen = self.network.evidence(grid, now, template, before, coarse)
+        else:
+            layout = Layout(*(given.get(name, nothing) for name in LAYOUT))
+            groups = Grouped(*(given[name] for name in GROUPED))
+            seen = evidence(self.network, layout, now, groups, before, coarse)
+        decoded = self.network.judge(seen, now, previous, prior, given.get("where", nothing))
         found = (decoded.logits, decoded.familiar, decoded.vote, decoded.steady)
         return tuple(tensor for tensor in found if tensor is not None)
 
 
 def inputs_of(config: NetworkConfig) -> list[str]:
     """The names of decode's inputs, in order."""
-    names = [*_NOW, *_TEMPLATE, "previous"]
-    if config.lc != "off":
-        names += ["before", "index", "inside"]
+    names = [*_NOW, *(TEMPLATE if config.lc == "full" else GROUPED), "previous"]
+    names += {
+        "off": ["cells"],
+        "top4": ["before", "index", "inside", "cells", "strips", "columns"],
+        "full": ["before", "index", "inside"],
+    }[config.lc]
     if config.co != "off":
         names += ["where"]
     if config.co == "fuse":
@@ -118,17 +133,17 @@ def _example(network: Network, slots: int = 2) -> dict[str, Tensor]:
     with torch.no_grad():
         now = network.encode(torch.rand(1, 3, *_EXAMPLE_HW))
     height, width = now.grid_hw
-    rows = torch.nn.functional.normalize(torch.rand(1, 2 * config.embedding, config.embedding), dim=-1)
+    rows = F.normalize(torch.rand(1, 2 * config.embedding, config.embedding), dim=-1)
     template = network.template(rows, torch.rand(1, slots, rows.shape[1]))
-    grid = Grid.of(now.grid_hw, config.lc_radius, torch.device("cpu"))
-    return {
-        **{name: getattr(now, name.removeprefix("now_")) for name in _NOW},
-        **{name: getattr(template, name) for name in _TEMPLATE},
+    own: tuple[object, ...] = (template, Grid.of(now.grid_hw, config.lc_radius, torch.device("cpu")))
+    if config.lc != "full":
+        own = (Grouped.of(template), Layout.of(now.grid_hw, config.lc_radius))
+    example = {name: getattr(now, name.removeprefix("now_")) for name in _NOW}
+    for part in own:
+        example |= vars(part)
+    return example | {
         "previous": torch.rand(1, slots, 4 * height, 4 * width),
         "before": now.embedded,
-        "index": grid.index,
-        "inside": grid.inside,
-        "where": grid.where,
         "centre": torch.full((1, slots, 2), 40.0),
         "spread": torch.full((1, slots), 20.0),
         "weight": torch.ones(1, slots),
@@ -140,12 +155,16 @@ def _axes() -> dict[str, dict[int, str]]:
     axes: dict[str, dict[int, str]] = {name: {2: f"h_{name}", 3: f"w_{name}"} for name in _NOW[1:]}
     axes |= {name: {1: "P"} for name in ("now_embedded", "before")}
     axes |= {name: {1: "N"} for name in ("rows", "isometric")}
-    axes |= {name: {1: "K", 2: "N"} for name in ("shares", "foreground", "background")}
+    axes |= {name: {1: "K", 2: f"n_{name}"} for name in ("shares", "foreground", "background")}
     axes |= {name: {1: "K"} for name in ("centre", "spread", "weight")}
-    axes |= {name: {0: "P"} for name in ("index", "inside")}
+    axes |= {name: {0: "P"} for name in ("index", "inside", "cells")}
     axes |= {name: {1: "K", 2: f"h_{name}", 3: f"w_{name}"} for name in ("previous", "logits")}
     return axes | {
         "said": {2: "N"},
+        "padding": {2: "N"},
+        "own": {1: "K", 2: "n_own"},
+        "strips": {0: "h", 1: "w_strips"},
+        "columns": {0: "w"},
         "where": {1: "h_vote", 2: "w_vote"},
         "familiar": {1: "K", 2: "P"},
         "vote": {1: "K", 3: "h_vote", 4: "w_vote"},

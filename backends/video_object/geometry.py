@@ -62,9 +62,8 @@ class Geometry:
         if below or right:
             padded = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
             frame = np.asarray(padded, np.uint8)
-        tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
-        # a (H, W, 3) array seen as (1, 3, H, W) already is channels-last in memory
-        return tensor.permute(2, 0, 1)[None].float() / 255.0
+        planes = np.asarray(cv2.dnn.blobFromImage(frame, scalefactor=1 / 255), np.float32)  # (1, 3, h, w)
+        return torch.from_numpy(planes).to(device)
 
     def soft_mask(self, mask: Mask, device: torch.device) -> Tensor:
         """(H, W) bool -> (4h, 4w) share of each stride-4 cell that the object covers."""
@@ -78,9 +77,19 @@ class Geometry:
 
     def labels(self, slots: Tensor) -> NDArray[np.uint8]:
         """Slot logits (K+1, 4h, 4w) -> winning slot per pixel of the frame (H, W); logits are enlarged."""
-        full = F.interpolate(slots[None], size=self.padded_hw, mode="bilinear", align_corners=False)
-        full = full[..., : self.scaled_hw[0], : self.scaled_hw[1]]
-        if self.scaled_hw != self.frame_hw:
-            full = F.interpolate(full, size=self.frame_hw, mode="bilinear", align_corners=False)
-        winner: NDArray[np.uint8] = full[0].argmax(0).to(torch.uint8).cpu().numpy()
+        maps: NDArray[np.float32] = slots.float().cpu().numpy()
+        best = self._enlarge(maps[0])
+        winner = np.zeros(self.frame_hw, np.uint8)
+        for slot, small in enumerate(maps[1:], 1):
+            full = self._enlarge(small)
+            np.copyto(winner, slot, where=full > best)
+            np.maximum(best, full, out=best)
         return winner
+
+    def _enlarge(self, small: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(4h, 4w) -> (H, W), bilinear."""
+        padded, scaled = self.padded_hw, self.scaled_hw
+        full = cv2.resize(small, padded[::-1], interpolation=cv2.INTER_LINEAR)[: scaled[0], : scaled[1]]
+        if scaled != self.frame_hw:
+            full = cv2.resize(full, self.frame_hw[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(full, np.float32)

@@ -18,6 +18,7 @@ from torch import Tensor
 from backends.engines.onnx import cached_graph, open_session
 from backends.video_object.centres import Prior
 from backends.video_object.export import export_decode, export_encode, export_trunk, inputs_of, outputs_of
+from backends.video_object.grouped import Grouped, Layout
 from backends.video_object.network import Decoded, Encoding, Grid, Network, NetworkConfig
 from backends.video_object.template import Template
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _MADE_FROM = (
-    *(_HERE / f"{name}.py" for name in ("network", "decoder", "matching", "centres", "template", "export")),
+    *(
+        _HERE / f"{name}.py"
+        for name in ("network", "decoder", "matching", "centres", "template", "grouped", "export")
+    ),
     *sorted((_HERE.parent / "trunks").glob("*.py")),
 )  # a change here makes other graphs
 
@@ -64,7 +68,8 @@ class ExportedEngine:
         self.config = config
         self._encode, self._decode = encode, decode
         self._inputs, self._outputs = inputs_of(config), outputs_of(config)
-        self._grids: dict[tuple[int, int], Grid] = {}
+        self._grid: tuple[tuple[int, int], Grid | Layout] | None = None
+        self._template: tuple[Template, Grouped] | None = None
 
     def encode(self, rgb: Tensor) -> Encoding:
         """See ``Network.encode``."""
@@ -80,19 +85,31 @@ class ExportedEngine:
         prior: Prior | None = None,
     ) -> Decoded:
         """See ``Network.decode``; the heat of centres, which serves training only, is left out."""
-        grid, expected = self._grid_of(now.grid_hw), prior or _nothing_expected(previous)
+        expected = prior or _nothing_expected(previous)
         given = {f"now_{k}": getattr(now, k) for k in ("embedded", "near16", "near8", "near4")}
         given |= {"before": before.embedded, "previous": previous}
-        for part in (template, grid, expected):
+        for part in (self._template_of(template), self._grid_of(now.grid_hw), expected):
             given |= vars(part)
         found = _run(self._decode, {name: given[name] for name in self._inputs})
         return Decoded(**dict(zip(self._outputs, found, strict=True)))
 
-    def _grid_of(self, grid_hw: tuple[int, int]) -> Grid:
-        if grid_hw not in self._grids:
-            grid = Grid.of(grid_hw, self.config.lc_radius, torch.device("cpu"))
-            self._grids = {grid_hw: grid}
-        return self._grids[grid_hw]
+    def _grid_of(self, grid_hw: tuple[int, int]) -> Grid | Layout:
+        known = self._grid
+        if known is None or known[0] != grid_hw:
+            radius = self.config.lc_radius
+            full = self.config.lc == "full"
+            grid = Grid.of(grid_hw, radius, torch.device("cpu")) if full else Layout.of(grid_hw, radius)
+            self._grid = known = grid_hw, grid
+        return known[1]
+
+    def _template_of(self, template: Template) -> Template | Grouped:
+        """In groups, as long as it is the same one."""
+        if self.config.lc == "full":
+            return template
+        known = self._template
+        if known is None or known[0] is not template:
+            self._template = known = template, Grouped.of(template)
+        return known[1]
 
 
 def _nothing_expected(previous: Tensor) -> Prior:

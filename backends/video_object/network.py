@@ -112,7 +112,9 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class _Evidence:
+class Evidence:
+    """What matching finds for every object and cell, before the decoder."""
+
     channels: Tensor  # (B, K, P, E)
     familiar: Tensor  # (B, K, P)
     steady: Tensor | None  # (B,)
@@ -166,20 +168,14 @@ class Network(nn.Module):
         ``prior``: where the objects' centres are expected (needed for co=fuse).
         """
         grid = self._grid_of(now.grid_hw, now.embedded.device)
-        return self.decode_on(grid, now, template, before, previous, prior)
+        seen = self.evidence(grid, now, template, before, F.avg_pool2d(previous, 4).flatten(2))
+        return self.judge(seen, now, previous, prior, grid.where)
 
-    def decode_on(
-        self,
-        grid: Grid,
-        now: Encoding,
-        template: Template,
-        before: Encoding,
-        previous: Tensor,
-        prior: Prior | None,
+    def judge(
+        self, seen: Evidence, now: Encoding, previous: Tensor, prior: Prior | None, where: Tensor
     ) -> Decoded:
-        """:meth:`decode` with what follows from the frame's size given from outside."""
+        """The decoder and its heads; ``where``: see :class:`Grid`."""
         batch, slots = previous.shape[:2]
-        seen = self._evidence(grid, now, template, before, F.avg_pool2d(previous, 4).flatten(2))
         maps = seen.channels.flatten(0, 1).transpose(1, 2)
         maps = maps.reshape(*maps.shape[:2], *now.grid_hw)
         near = tuple(_per_slot(x, slots) for x in (now.near16, now.near8, now.near4))
@@ -188,14 +184,15 @@ class Network(nn.Module):
         if heads is None:
             return Decoded(logits, familiar=seen.familiar, steady=seen.steady)
         heads = heads.float().unflatten(0, (batch, slots))
-        vote = centres.votes(heads[:, :, 1:], grid.where)
+        vote = centres.votes(heads[:, :, 1:], where)
         if self.config.co == "fuse" and prior is not None:
             logits = logits.float() + self.log_gamma.exp() * double(centres.log_prior(vote, prior))
         return Decoded(logits, heads[:, :, 0], vote, seen.familiar, seen.steady)
 
-    def _evidence(
+    def evidence(
         self, grid: Grid, now: Encoding, template: Template, before: Encoding, coarse: Tensor
-    ) -> _Evidence:
+    ) -> Evidence:
+        """Similarities to the template and the last frame; ``coarse``: the last masks (B, K, P)."""
         raw = now.embedded @ template.rows.transpose(1, 2)  # (B, P, N)
         isometric = now.embedded @ template.isometric.transpose(1, 2)
         attention = torch.softmax(raw * self.log_temperature.exp() + template.said, dim=-1)
@@ -209,10 +206,10 @@ class Network(nn.Module):
             coarse[..., None],
         ]
         if self.config.lc == "off":
-            return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], None)
+            return Evidence(torch.cat(parts, dim=-1), familiar[..., 0], None)
         seen = matching.local_correlation(now.embedded, before.embedded, grid.index, grid.inside)
         parts += self._local(seen, matching.around(coarse, grid.index))
-        return _Evidence(torch.cat(parts, dim=-1), familiar[..., 0], seen.amax(-1).mean(-1))
+        return Evidence(torch.cat(parts, dim=-1), familiar[..., 0], seen.amax(-1).mean(-1))
 
     def _local(self, seen: Tensor, near: Tensor) -> list[Tensor]:
         carried = matching.carried(seen, near)

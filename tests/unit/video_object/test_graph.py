@@ -97,6 +97,24 @@ def test_every_switch_is_in_the_graphs(tmp_path, lc, co, trunk):
     assert_alike(engine, network, SMALL, 2, prior=False)
 
 
+@torch.inference_mode()
+def test_small_objects_and_objects_out_of_sight_are_matched_alike(shipped):
+    engine, network = shipped
+    first, now = network.encode(photo(LARGER, 1)), network.encode(photo(LARGER, 2))
+    shares = torch.zeros(1, 4, first.embedded.shape[1])
+    shares[0, 0, 77], shares[0, 1, 5:9], shares[0, 3, 40:42] = 0.3, 1.0, 0.6  # the third is not there at all
+    rows, masks = condense(first.embedded, shares, first.grid_hw)
+    masks[:, 1, ::3] = -1.0  # nobody said
+    masks[:, :, 9] = -1.0
+    template = network.template(rows, masks)
+    previous = masks_of(LARGER, 4)
+    for state in (previous, torch.zeros_like(previous), previous * torch.tensor([0, 1, 0, 1])[:, None, None]):
+        wanted = network.decode(now, template, first, state, centres.prior_of(state, 4))
+        found = engine.decode(now, template, first, state, centres.prior_of(state, 4))
+        torch.testing.assert_close(found.logits, wanted.logits, atol=CLOSE, rtol=CLOSE)
+        torch.testing.assert_close(found.familiar, wanted.familiar, atol=CLOSE, rtol=CLOSE)
+
+
 def test_graphs_are_made_once_for_the_same_weights(tmp_path, monkeypatch):
     weights = tmp_path / "weights.safetensors"
     network = Network(NetworkConfig(embedding=24, width=16))
