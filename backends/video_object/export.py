@@ -7,6 +7,7 @@ config leave out is missing in the graphs as well.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -53,12 +54,35 @@ class TrunkGraph(nn.Module):
         return found
 
 
+class OneChannel(nn.Module):
+    """A 3x3 convolution to one channel as nine weighted sums, each moved to its place.
+
+    ONNX Runtime computes channels by the sixteen, so that one alone costs as much as sixteen.
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        assert conv.out_channels == 1 and conv.kernel_size == (3, 3) and conv.bias is not None
+        self.weight = conv.weight.detach().permute(2, 3, 1, 0).flatten(0, 1)[..., None].contiguous()
+        self.bias = conv.bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 1, H, W)."""
+        sums = F.pad(F.conv2d(x, self.weight), (1, 1, 1, 1))  # (B, 9, H + 2, W + 2)
+        moved = self.bias
+        for at in range(9):
+            row, column = divmod(at, 3)
+            moved = moved + sums[:, at : at + 1, row : (row - 2) or None, column : (column - 2) or None]
+        return moved
+
+
 class DecodeGraph(nn.Module):
     """:func:`inputs_of` -> :func:`outputs_of`."""
 
     def __init__(self, network: Network):
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
+        self.network.decoder.leave = OneChannel(network.decoder.leave)  # type: ignore[assignment]
         self.names = inputs_of(network.config)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -148,10 +148,14 @@ def _tops(similarity: Tensor, peaks: Tensor, bias: Tensor, cells: Tensor) -> Ten
 
 
 def _inside(similarity: Tensor, peaks: Tensor, groups: Tensor) -> Tensor:
-    """The best of the groups (1, K, P, TOP) that are listed, which count where their peaks do."""
-    valid = torch.where(peaks > -NEVER / 2, 0.0, -NEVER)[..., None]
-    rows = similarity.reshape(-1, SIDE)[groups] + valid  # (1, K, P, TOP, SIDE)
-    return rows.flatten(3).topk(TOP, dim=-1).values.clamp_min(-1.0)
+    """The TOP best of the listed groups (1, K, P, TOP), best first; they count where their ``peaks`` do.
+
+    The last group cannot give more than its peak: three others are at least as good.
+    """
+    valid = torch.where(peaks > -NEVER / 2, 0.0, -NEVER)[..., :-1, None]
+    rows = similarity.reshape(-1, SIDE)[groups[..., :-1]] + valid  # (1, K, P, TOP - 1, SIDE)
+    candidates = torch.cat((rows.flatten(3), peaks[..., -1:]), dim=-1)
+    return candidates.topk(TOP, dim=-1).values.clamp_min(-1.0)
 
 
 def _around(coarse: Tensor, layout: Layout) -> Tensor:

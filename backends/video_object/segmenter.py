@@ -168,8 +168,9 @@ class _ClipRun:
         """All signals of one cell; masks that came from elsewhere have no more than their certainty."""
         away = self.given.nearest(slot, frame)
         signals = dict.fromkeys(SIGNALS, 0.0) | {"steady": 1.0, "familiar": 1.0}
-        signals |= {"certainty": certainty(fused.probabilities[slot]), "distance": away / (away + 20.0)}
-        return signals | dict(fused.signals.get(slot, {}))
+        signals["distance"] = away / (away + 20.0)
+        known = fused.signals.get(slot) or {"certainty": certainty(fused.probabilities[slot])}
+        return signals | dict(known)
 
 
 def _slot_logits(probabilities: Tensor) -> Tensor:
