@@ -1,7 +1,7 @@
 """Writes the network as graphs that run without torch: ``python -m backends.clicks.export PART WEIGHTS OUT``.
 
-``frame``: a picture (1, H, W, 3) uint8, sides multiples of 16 -> its features. ``head``: features and prompts
--> logits (1, 1, H/2, W/2). Sides, and the number of clicks, may be any.
+``frame``: pictures (B, H, W, 3) uint8, sides multiples of 16 -> their features. ``head``: features and
+prompts -> logits (B, 1, H/2, W/2). B, the sides and the number of clicks may be any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROMPTS = ["maps", "places", "signs"]
 
 
 class FrameGraph(nn.Module):
-    """(1, H, W, 3) uint8 -> FEATURES."""
+    """(B, H, W, 3) uint8 -> FEATURES."""
 
     def __init__(self, network: ClickNetwork):
         super().__init__()
@@ -35,15 +35,15 @@ class FrameGraph(nn.Module):
 def export(part: str, weights: Path, out: Path) -> None:
     """Write ``part`` (frame or head) of the network in ``weights``. Raises BadInput for other weights."""
     network = load_network(weights)
-    frame = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+    frame = torch.zeros(2, 64, 96, 3, dtype=torch.uint8)
     if part == "frame":
-        _write(FrameGraph(network), (frame,), out, ["frame"], FEATURES, {"frame": {1: "H", 2: "W"}})
+        _write(FrameGraph(network), (frame,), out, ["frame"], FEATURES, {"frame": {0: "B", 1: "H", 2: "W"}})
         return
     with torch.no_grad():
         features = FrameGraph(network)(frame)
-    prompts = (torch.zeros(1, CHANNELS, 16, 24), torch.zeros(1, 2, 2), torch.ones(1, 2))
-    axes = {name: {2: f"h_{name}", 3: f"w_{name}"} for name in [*FEATURES, "maps", "logits"]}
-    axes |= {name: {1: "clicks"} for name in ("places", "signs")}
+    prompts = (torch.zeros(2, CHANNELS, 16, 24), torch.zeros(2, 3, 2), torch.ones(2, 3))
+    axes = {name: {0: "B", 2: f"h_{name}", 3: f"w_{name}"} for name in [*FEATURES, "maps", "logits"]}
+    axes |= {name: {0: "B", 1: "clicks"} for name in ("places", "signs")}
     _write(network.head, (*features, *prompts), out, [*FEATURES, *PROMPTS], ["logits"], axes)
 
 
@@ -56,7 +56,7 @@ def _write(
     axes: dict[str, dict[int, str]],
 ) -> None:
     if outputs == FEATURES:
-        axes |= {name: {2: f"h_{name}", 3: f"w_{name}"} for name in FEATURES}
+        axes |= {name: {0: "B", 2: f"h_{name}", 3: f"w_{name}"} for name in FEATURES}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer's remarks on shapes that are in fact fixed
         torch.onnx.export(

@@ -1,7 +1,8 @@
 """A mask from clicks, boxes and the mask so far, by the trained network, on ONNX Runtime and without torch.
 
-What a frame gives is kept for a few frames, so that a further click costs the head alone. What the person
-said outright holds whatever the network thinks, see :mod:`backends.clicks.promises`.
+The network looks at the picture and at its mirror image, and the mean of both counts. What a frame gives is
+kept for a few frames, so that a further click costs the head alone. What the person said outright holds whatever
+the network thinks, see :mod:`backends.clicks.promises`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 KEPT_FRAMES = 4
-KEPT_VIEWS = 3  # of one frame; a view's features are about 4 MB
+KEPT_VIEWS = 3  # of one frame; a view's features are about 7 MB
 SPOT = 0.004  # a click that the network contradicts claims a disc of this share of the frame's longer side
 CLOSER = 0.7  # a second look is worth its time when it shows less than this share of the first
 
@@ -90,10 +91,15 @@ class LearnedClicks:
         seen = view.look_at_mask(before) if before.any() else None
         maps = prompts.draw_maps(view.size_hw, clicks, view.boxes(request.boxes), seen)
         places, signs = prompts.list_clicks(view.size_hw, clicks)
-        said = {"maps": maps[None], "places": places[None], "signs": signs[None]}
+        said = {
+            "maps": np.stack([maps, maps[:, :, ::-1]]),
+            "places": np.stack([places, places * (-1.0, 1.0)]).astype(np.float32),
+            "signs": np.stack([signs, signs]),
+        }
         [logits] = self._head.run(None, {**self._features(image, name, view), **said})
+        mean = (logits[0, 0] + logits[1, 0][:, ::-1]) / 2
         height, width = view.extent_hw
-        full = cv2.resize(logits[0, 0], (width, height), interpolation=cv2.INTER_LINEAR)
+        full = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
         mask = before.copy()
         mask[view.slices] = full > 0
         return mask
@@ -103,15 +109,17 @@ class LearnedClicks:
             return [view for view, _ in self._kept.get(name, ())]
 
     def _features(self, image: Image, name: bytes, view: View) -> Features:
-        """What the view gives, computed once while the frame is remembered."""
+        """What the view and its mirror image give, computed once while the frame is remembered."""
         with self._lock:
             if name in self._kept:
                 self._kept.move_to_end(name)
             for known, features in self._kept.get(name, ()):
                 if known == view:
                     return features
+        seen = view.look(image)
         outputs = [output.name for output in self._frame.get_outputs()]
-        made = dict(zip(outputs, self._frame.run(outputs, {"frame": view.look(image)[None]}), strict=True))
+        both = np.stack([seen, seen[:, ::-1]])
+        made = dict(zip(outputs, self._frame.run(outputs, {"frame": both}), strict=True))
         with self._lock:
             here = self._kept.setdefault(name, [])
             here.append((view, made))

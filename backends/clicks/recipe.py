@@ -18,6 +18,7 @@ class TrainingConfig:
     """One run. Everything that decides the result; stored with it."""
 
     steps: int = 1600
+    """Length of the schedule of rates."""
     batch: int = 8
     seed: int = 0
     learning_rate: float = 1.5e-3
@@ -25,6 +26,8 @@ class TrainingConfig:
     trunk_rate: float = 2e-4
     """Peak rate of the trunk."""
     weight_decay: float = 1e-4
+    stop: int = 0
+    """Stop at this step of the schedule; 0: at its end."""
     warm_up: int = 100
     """Steps of linear warm-up before the cosine."""
     average: float = 0.998
@@ -42,6 +45,11 @@ class TrainingConfig:
     """Sequences that training never sees."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+
+    @property
+    def last_step(self) -> int:
+        """How many steps are made."""
+        return min(self.stop or self.steps, self.steps)
 
 
 def config_from(values: Mapping[str, Any]) -> TrainingConfig:

@@ -90,7 +90,7 @@ def write_card(
 
 def _loop(training: Training, draw: Draw, run_dir: Path) -> None:
     config, start = training.config, training.step
-    bar = tqdm(total=config.steps, initial=start, desc="training", unit="step")
+    bar = tqdm(total=config.last_step, initial=start, desc="training", unit="step")
     with bar, (run_dir / "metrics.jsonl").open("a") as log:
         lap = time.monotonic()
         for batch in _batches(draw, config, start):
@@ -112,7 +112,7 @@ def _batches(draw: Draw, config: TrainingConfig, start: int) -> Iterator[list[sa
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(make, start)
-        for step in range(start, config.steps):
+        for step in range(start, config.last_step):
             batch = coming.result()
             coming = pool.submit(make, step + 1)
             yield batch

@@ -73,14 +73,14 @@ def test_the_graphs_compute_what_torch_computes(weights: Path, tmp_path: Path) -
         export(part, weights, tmp_path / part)
     frame, head = open_session(tmp_path / "frame", 1), open_session(tmp_path / "head", 1)
     rng = np.random.default_rng(0)
-    for height, width, count in ((64, 96, 2), (96, 160, 5), (32, 32, 1)):
-        picture = rng.integers(0, 255, (1, height, width, 3), np.uint8)
+    for batch, height, width, count in ((2, 64, 96, 2), (1, 96, 160, 5), (3, 32, 32, 1)):
+        picture = rng.integers(0, 255, (batch, height, width, 3), np.uint8)
         names = [output.name for output in frame.get_outputs()]
         features = dict(zip(names, frame.run(names, {"frame": picture}), strict=True))
         said = {
-            "maps": rng.random((1, 6, height // 4, width // 4), np.float32),
-            "places": rng.uniform(-1, 1, (1, count, 2)).astype(np.float32),
-            "signs": rng.choice([-1.0, 1.0], (1, count)).astype(np.float32),
+            "maps": rng.random((batch, 6, height // 4, width // 4), np.float32),
+            "places": rng.uniform(-1, 1, (batch, count, 2)).astype(np.float32),
+            "signs": rng.choice([-1.0, 1.0], (batch, count)).astype(np.float32),
         }
         [logits] = head.run(None, {**features, **said})
         with torch.no_grad():
