@@ -1,8 +1,8 @@
 """A mask from clicks, boxes and the mask so far, by the trained network, on ONNX Runtime and without torch.
 
 The network looks at the picture and at its mirror image, and the mean of both counts. What a frame gives is
-kept for a few frames, so that a further click costs the head alone. What the person said outright holds whatever
-the network thinks, see :mod:`backends.clicks.promises`.
+kept for a few frames, so that a further click costs the head alone. What the person said outright holds
+whatever the network thinks, see :mod:`backends.clicks.promises`.
 """
 
 from __future__ import annotations
