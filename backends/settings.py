@@ -11,7 +11,7 @@ from urllib.parse import quote
 from backends.core.errors import SetupFault
 
 PREFIX = "MASKLOOP_"
-ENGINES = ("auto", "onnx", "torch")
+ENGINES = ("auto", "onnx", "int8", "torch")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Settings:
     threads: int = 0
     """Threads that compute the network; 0: all cores this process may use."""
     engine: str = "auto"
-    """Computes the video network on a CPU: ``onnx``, ``torch``, or ``auto``: onnx, or torch if that fails."""
+    """Computes the video network on a CPU: onnx, int8, torch, or ``auto``: onnx, or torch if that fails."""
     predict_budget_s: float = 80.0
     """How long an interactive Propagate may wait for frames; Label Studio gives up after 100 s."""
     stall_s: float = 300.0

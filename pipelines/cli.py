@@ -192,6 +192,17 @@ def _bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quick", action="store_true", help="fewer rounds and sizes, a short clip")
 
 
+def _quantise(command: argparse.ArgumentParser) -> None:
+    command.add_argument("algorithm", help="what to quantise: video_object")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("--sequences", required=True, metavar="A,B", help="training sequences to measure on")
+    command.add_argument("--weights", type=Path, required=True, metavar="FILE", help="the weights")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="the ranges; default: int8.json beside the weights"
+    )
+    command.add_argument("--frames", type=int, default=24, metavar="N", help="how many frames; default: 24")
+
+
 def _jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "action", nargs="?", default="list", choices=("list", "cancel", "retry"), help="default: list"
@@ -253,6 +264,12 @@ _COMMANDS = {
         "maskloop study floors --data davis/ --sequences bear,bus --json floors.json",
         add_studies,
         commands.study,
+    ),
+    "quantise": (
+        "measure on training frames what a trunk in eight bits needs to know",
+        "maskloop quantise video_object --data davis/ --sequences boat,car-turn --weights w.safetensors",
+        _quantise,
+        commands.quantise,
     ),
     "bench": (
         "time a frame, the network and its trunk here, and how they grow with objects, size and length",

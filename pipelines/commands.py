@@ -156,6 +156,24 @@ def study(args: Namespace) -> int:
     return run_study(args)
 
 
+def quantise(args: Namespace) -> int:
+    """``maskloop quantise``"""
+    from pipelines.quantise import quantise as run
+
+    out = args.out or args.weights.with_name("int8.json")
+    names = [name for name in args.sequences.split(",") if name]
+    count = run(
+        args.algorithm,
+        data=args.data,
+        sequences=names,
+        weights=args.weights,
+        out=out,
+        frames=args.frames,
+    )
+    print(f"ranges of {count} frames in {out}; beside their weights they serve MASKLOOP_ENGINE=int8")
+    return 0
+
+
 def bench(args: Namespace) -> int:
     """``maskloop bench``"""
     from backends.registry import Registry

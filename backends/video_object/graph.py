@@ -19,6 +19,7 @@ from backends.engines.onnx import cached_graph, open_session
 from backends.video_object.centres import Prior
 from backends.video_object.export import export_decode, export_encode, export_trunk, inputs_of, outputs_of
 from backends.video_object.grouped import Grouped, Layout
+from backends.video_object.int8 import export_int8
 from backends.video_object.network import Decoded, Encoding, Grid, Network, NetworkConfig
 from backends.video_object.template import Template
 
@@ -29,19 +30,27 @@ _HERE = Path(__file__).parent
 _MADE_FROM = (
     *(
         _HERE / f"{name}.py"
-        for name in ("network", "decoder", "matching", "centres", "template", "grouped", "export")
+        for name in ("network", "decoder", "matching", "centres", "template", "grouped", "export", "int8")
     ),
     *sorted((_HERE.parent / "trunks").glob("*.py")),
 )  # a change here makes other graphs
 
 
-def open_engine(network: Network, weights: Path, folder: Path, threads: int) -> ExportedEngine:
+def open_engine(
+    network: Network, weights: Path, folder: Path, threads: int, ranges: Path | None = None
+) -> ExportedEngine:
     """Graphs of ``network``, whose weights came from ``weights``, in ``folder``; made where they are missing.
 
-    Raises SetupFault where ONNX Runtime is missing or cannot use them, and whatever the export raises.
+    With ``ranges`` (``int8.measure_ranges``) the trunk is computed in eight bits. Raises SetupFault where
+    ONNX Runtime is missing or cannot use the graphs, and whatever the export raises.
     """
     name = fingerprint(weights)
-    encode = cached_graph(folder, f"video_object-encode-{name}.onnx", partial(export_encode, network))
+    if ranges is None:
+        encode = cached_graph(folder, f"video_object-encode-{name}.onnx", partial(export_encode, network))
+    else:
+        digest = hashlib.sha256(ranges.read_bytes()).hexdigest()[:8]
+        build = partial(export_int8, network, ranges)
+        encode = cached_graph(folder, f"video_object-int8-{name}-{digest}.onnx", build)
     decode = cached_graph(folder, f"video_object-decode-{name}.onnx", partial(export_decode, network))
     return ExportedEngine(network.config, open_session(encode, threads), open_session(decode, threads))
 

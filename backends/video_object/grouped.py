@@ -86,14 +86,16 @@ class Layout:
         """For a matching grid of this many cells."""
         (height, width), side = grid_hw, 2 * radius + 1
         grid = Grid.of(grid_hw, radius, torch.device("cpu"))
-        turned = (x.unflatten(1, (side, side)).transpose(1, 2).flatten(1) for x in (grid.index, grid.inside))
+        turned = (
+            x.reshape(-1, side, side).transpose(1, 2).flatten(1).contiguous()
+            for x in (grid.index, grid.inside)
+        )
         numbers = torch.arange(height * width).reshape(1, height, width)
         framed = F.pad(numbers, (radius, radius, radius, radius), value=height * width)[0]
         strips = framed.unfold(0, side, 1).contiguous()
         columns = torch.arange(width)[:, None] + torch.arange(side)
         cells = torch.arange(height * width)[:, None]
-        index, inside = (x.contiguous() for x in turned)
-        return Layout(index, inside, grid.where, cells, strips, columns)
+        return Layout(*turned, grid.where, cells, strips, columns)
 
 
 def evidence(

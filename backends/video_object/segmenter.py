@@ -39,8 +39,9 @@ def load(
 ) -> VideoObjectSegmenter:
     """Read safetensors weights. Raises SetupFault when they are missing, broken or of another algorithm.
 
-    ``engine``: on a CPU, "onnx" carries clips by graphs that are kept in the folder ``graphs`` and raises
-    SetupFault where that cannot be, "torch" by the network itself, "auto" by graphs where they work.
+    ``engine``: on a CPU, "onnx" carries clips by graphs that are kept in the folder ``graphs``, "int8" by
+    graphs with their trunk in eight bits (for weights with ranges beside them), and both raise SetupFault
+    where that cannot be; "torch" carries them by the network itself, "auto" by graphs where they work.
     """
     network, calibration = _read(weights)
     if threads:
@@ -48,9 +49,9 @@ def load(
     segmenter = VideoObjectSegmenter(network, version or weights.stem, device, calibration=calibration)
     if engine != "torch" and segmenter.device.type == "cpu" and graphs is not None:
         try:
-            segmenter.engine = _exported(segmenter.network, weights, graphs, threads)
+            segmenter.engine = _exported(segmenter.network, weights, graphs, threads, engine)
         except SetupFault as error:  # an annotator is never left without masks
-            if engine == "onnx":
+            if engine != "auto":
                 raise
             log.warning("the network is computed by torch, which takes longer: %s", error)
     return segmenter
@@ -75,11 +76,15 @@ def _read(weights: Path) -> tuple[Network, Calibration]:
     return network, Calibration.read(metadata.get("confidence"))
 
 
-def _exported(network: Network, weights: Path, graphs: Path, threads: int) -> Engine:
+def _exported(network: Network, weights: Path, graphs: Path, threads: int, engine: str) -> Engine:
     try:
         from backends.video_object.graph import open_engine
+        from backends.video_object.int8 import ranges_for
 
-        return open_engine(network, weights, graphs, threads)
+        ranges = ranges_for(weights) if engine == "int8" else None
+        if engine == "int8" and ranges is None:
+            raise SetupFault(f"no ranges for {weights}: measure them with `maskloop quantise`")
+        return open_engine(network, weights, graphs, threads, ranges)
     except SetupFault:
         raise
     except Exception as error:  # of the exporter, of the disk, of a package that is not there

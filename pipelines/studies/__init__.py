@@ -41,6 +41,11 @@ STUDIES: dict[str, tuple[str, str, str]] = {
         "maskloop study identity --centre-off --json identity.json --plot identity.png --sheet frames.png",
         "pipelines.studies.identity",
     ),
+    "int8": (
+        "score the network with its trunk in eight bits beside 32 on the same sequences",
+        "maskloop study int8 --data davis/ --sequences bear,bus --json int8.json",
+        "pipelines.studies.int8",
+    ),
     "clicks": (
         "count the clicks that a mask costs, ours beside GrabCut, and draw IoU over clicks",
         "maskloop study clicks --data davis/ --sequences bear,bus --json clicks.json --plot clicks.png",

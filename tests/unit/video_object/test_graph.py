@@ -16,6 +16,7 @@ from backends.registry import Registry
 from backends.settings import Settings
 from backends.video_object import centres
 from backends.video_object.graph import ExportedEngine, fingerprint, open_engine
+from backends.video_object.int8 import RANGES, measure_ranges, ranges_for
 from backends.video_object.network import Network, NetworkConfig
 from backends.video_object.segmenter import load
 from backends.video_object.template import condense
@@ -135,6 +136,27 @@ def test_graphs_are_made_once_for_the_same_weights(tmp_path, monkeypatch):
     assert fingerprint(weights) != before
 
 
+def test_the_trunk_in_eight_bits_is_built_from_ranges_without_data(tmp_path):
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    network = Network(NetworkConfig(embedding=24, width=16)).eval()
+    save_weights(network.state_dict(), network.config, weights)
+    with pytest.raises(SetupFault, match="no ranges for"):
+        load(weights, engine="int8", graphs=tmp_path, threads=1)
+    network = load(weights).network
+    measure_ranges(network, weights, [photo(SMALL, seed) for seed in range(3)], tmp_path / RANGES)
+    assert ranges_for(weights) == tmp_path / RANGES
+    engine = load(weights, engine="int8", graphs=tmp_path, threads=1).engine
+    [graph] = tmp_path.glob("video_object-int8-*.onnx")
+    assert b"QuantizeLinear" in graph.read_bytes()
+    with torch.inference_mode():
+        found, wanted = engine.encode(photo(SMALL, 9)), network.encode(photo(SMALL, 9))
+    assert not torch.equal(found.near4, wanted.near4)
+    assert (found.near4 - wanted.near4).norm() < 0.5 * wanted.near4.norm()
+    save_weights({k: v + 1 for k, v in network.state_dict().items()}, network.config, weights)
+    assert ranges_for(weights) is None, "other weights have other ranges"
+
+
 def test_without_graphs_torch_goes_on_and_says_so(tmp_path, caplog):
     weights, blocked = tmp_path / "weights.safetensors", tmp_path / "a file"
     network = Network(NetworkConfig(embedding=24, width=16))
@@ -153,5 +175,5 @@ def test_without_graphs_torch_goes_on_and_says_so(tmp_path, caplog):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(SetupFault, match="MASKLOOP_ENGINE is 'openvino'; it can be auto, onnx, torch"):
+    with pytest.raises(SetupFault, match="MASKLOOP_ENGINE is 'openvino'; it can be auto, onnx, int8, torch"):
         Settings(engine="openvino")
