@@ -86,7 +86,7 @@ class Layout:
         """For a matching grid of this many cells."""
         (height, width), side = grid_hw, 2 * radius + 1
         grid = Grid.of(grid_hw, radius, torch.device("cpu"))
-        turned = (
+        index, inside = (
             x.reshape(-1, side, side).transpose(1, 2).flatten(1).contiguous()
             for x in (grid.index, grid.inside)
         )
@@ -95,7 +95,7 @@ class Layout:
         strips = framed.unfold(0, side, 1).contiguous()
         columns = torch.arange(width)[:, None] + torch.arange(side)
         cells = torch.arange(height * width)[:, None]
-        return Layout(*turned, grid.where, cells, strips, columns)
+        return Layout(index, inside, grid.where, cells, strips, columns)
 
 
 def evidence(

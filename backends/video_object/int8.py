@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -72,11 +73,25 @@ class _Reader:
 def _quantise(graph: Path, out: Path, cache: Path, reader: _Reader | None) -> None:
     """Per channel, unsigned activations and signed weights; ``cache`` is read, or written if missing."""
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     nodes = [node.name for node in onnx.load(str(graph)).graph.node if "trunk/" in node.name]
     if not nodes:
         raise BadInput("the graph has no trunk to quantise")
+    advice = logging.getLogger()
+    advice.addFilter(_is_no_advice)
+    try:
+        _quantise_nodes(graph, out, cache, reader, nodes)
+    finally:
+        advice.removeFilter(_is_no_advice)
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing before quantization" not in record.getMessage()
+
+
+def _quantise_nodes(graph: Path, out: Path, cache: Path, reader: _Reader | None, nodes: list[str]) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
     quantize_static(
         str(graph),
         str(out),

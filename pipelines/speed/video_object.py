@@ -90,7 +90,8 @@ def _further(rows: list[dict[str, Any]], key: str) -> float:
     """What each further object adds, as a share of the time for the first: the mean over the table."""
     first, last = rows[0], rows[-1]
     more = max(1, last["objects"] - first["objects"])
-    return round(float(last[key] - first[key]) / more / float(first[key]), 4)
+    share: float = (last[key] - first[key]) / more / first[key]
+    return round(share, 4)
 
 
 def _resolutions(engines: list[Engine], plan: Plan) -> list[dict[str, Any]]:
