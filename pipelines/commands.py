@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.core.errors import BadInput
-from backends.settings import Settings, from_env, named_in
+from pipelines.services.installation import current_settings
 
 if TYPE_CHECKING:
-    from backends.core.types import Segmenter
     from backends.ledger import JobRow, Ledger
 
 
@@ -59,149 +56,6 @@ def ingest(args: Namespace) -> int:
     return 0
 
 
-def propagate(args: Namespace) -> int:
-    """``maskloop propagate``"""
-    from pipelines.progress import bar
-    from pipelines.propagate_files import propagate_files
-
-    settings = current_settings()
-    report = propagate_files(
-        lambda: load_segmenter("video_object", args, settings),
-        args.frames,
-        args.masks,
-        args.out,
-        progress=bar,
-        max_pixels=settings.max_image_pixels,
-    )
-    for note in report["notes"]:
-        print(f"note: {args.frames}: {note}", file=sys.stderr)
-    print(
-        f"{len(report['frames'])} masks in {args.out}, {report['ms_per_frame']:.0f} ms per frame, "
-        f"by {report['version']}"
-    )
-    return 0
-
-
-def train(args: Namespace) -> int:
-    """``maskloop train``"""
-    from pipelines.train import train as run
-
-    weights = run(
-        args.algorithm,
-        data=args.data,
-        out=args.out,
-        config=args.config,
-        overrides=args.overrides,
-        trunk=args.trunk,
-        start_from=args.start_from,
-        stills=args.stills,
-        device=args.device or current_settings().device,
-        fresh=args.fresh,
-    )
-    from backends.video_object.distributed import leads
-
-    if leads():
-        print(f"weights: {weights}")
-    return 0
-
-
-def evaluate(args: Namespace) -> int:
-    """``maskloop evaluate``"""
-    from pipelines.atomic import write_json
-    from pipelines.evaluate import evaluate_video_object, table
-    from pipelines.progress import bar
-
-    wanted = [name for name in (args.sequences or "").split(",") if name]
-    report = evaluate_video_object(
-        load_segmenter(args.algorithm, args, current_settings()),
-        args.data,
-        wanted or None,
-        masks_out=args.masks_out,
-        progress=bar,
-    )
-    print(table(report))
-    if args.json:
-        write_json(args.json, report)
-    return 0
-
-
-def calibrate(args: Namespace) -> int:
-    """``maskloop calibrate``"""
-    from backends.registry import Registry
-    from backends.video_object.confidence import SIGNALS
-    from pipelines import calibrate as calibration
-    from pipelines.atomic import write_json
-    from pipelines.media import davis
-    from pipelines.progress import bar
-
-    settings = current_settings()
-    names = [name for name in (args.sequences or "").split(",") if name]
-    sequences = [davis.open_sequence(args.data, name) for name in davis.choose(args.data, names or None)]
-    segmenter = load_segmenter(args.algorithm, args, settings)
-    found = calibration.report(calibration.samples_of(segmenter, sequences, progress=bar), SIGNALS)
-    print(calibration.table(found))
-    calibration.write(
-        args.weights or Registry(settings.models_dir).served(args.algorithm).weights, found, args.out
-    )
-    print(f"weights with this confidence: {args.out}")
-    if args.json:
-        write_json(args.json, found)
-    return 0
-
-
-def study(args: Namespace) -> int:
-    """``maskloop study``"""
-    from pipelines.studies import run_study
-
-    return run_study(args)
-
-
-def quantise(args: Namespace) -> int:
-    """``maskloop quantise``"""
-    from pipelines.quantise import quantise as run
-
-    out = args.out or args.weights.with_name("int8.json")
-    names = [name for name in args.sequences.split(",") if name]
-    count = run(
-        args.algorithm,
-        data=args.data,
-        sequences=names,
-        weights=args.weights,
-        out=out,
-        frames=args.frames,
-    )
-    print(f"ranges of {count} frames in {out}; beside their weights they serve MASKLOOP_ENGINE=int8")
-    return 0
-
-
-def bench(args: Namespace) -> int:
-    """``maskloop bench``"""
-    from backends.registry import Registry
-    from pipelines.atomic import write_json
-    from pipelines.progress import bar
-    from pipelines.speed import plan, video_object
-
-    if args.algorithm != "video_object":
-        raise BadInput(f"{args.algorithm!r} cannot be timed; video_object can")
-    if not all(word.isdigit() and int(word) > 0 for word in args.threads.split(",")):
-        raise BadInput(f"--threads {args.threads}: wants numbers of threads with commas between, as in 1,2")
-    settings = current_settings()
-    weights: Path = args.weights or Registry(settings.models_dir).served("video_object").weights
-    if not weights.is_file():
-        raise BadInput(f"--weights {weights}: no such file")
-    report = video_object.bench_video_object(
-        weights,
-        settings.graphs_dir,
-        [int(word) for word in args.threads.split(",")],
-        plan.QUICK if args.quick else plan.WHOLE,
-        progress=bar,
-    )
-    print(video_object.table(report))
-    if args.json:
-        write_json(args.json, report)
-    return 0
-
-
 def jobs(args: Namespace) -> int:
     """``maskloop jobs``"""
     from backends.ledger import Ledger
@@ -224,34 +78,6 @@ def jobs(args: Namespace) -> int:
         return 0
     finally:
         ledger.close()
-
-
-def current_settings() -> Settings:
-    """What the environment, the settings file and this installation say together."""
-    from pipelines.services.installation import effective
-
-    return effective(from_env(), named_in())
-
-
-def load_segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segmenter:
-    """The network of ``args.weights``, or the served version, on ``args.device``, or the settings' device.
-
-    Raises BadInput for an unknown algorithm or a missing file.
-    """
-    from backends.catalogue import ALGORITHMS
-    from backends.registry import Registry, Served, version_of
-
-    if algorithm not in ALGORITHMS:
-        raise BadInput(f"unknown algorithm {algorithm!r}; known: {', '.join(sorted(ALGORITHMS))}")
-    weights: Path | None = args.weights
-    if weights is not None and not weights.is_file():
-        raise BadInput(f"--weights {weights}: no such file")
-    if weights is None:
-        served = Registry(settings.models_dir).served(algorithm)
-    else:
-        served = Served(version_of(algorithm, weights), weights)
-    chosen = replace(settings, device=args.device or settings.device)
-    return ALGORITHMS[algorithm].load(served.weights, chosen, served.version)
 
 
 def _job_id(ledger: Ledger, start: str | None) -> str:

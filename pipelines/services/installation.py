@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from backends.core.errors import SetupFault
-from backends.settings import Settings
+from backends.settings import Settings, from_env, named_in
 
 MIN_FREE_MB = 500
 _EMAIL = "annotator@maskloop.local"
@@ -128,6 +128,11 @@ def effective(settings: Settings, named: frozenset[str]) -> Settings:
     if login := read_login(settings.data_dir):
         found["label_studio_token"] = login.token
     return replace(settings, **{name: value for name, value in found.items() if name not in named})  # type: ignore[arg-type]
+
+
+def current_settings() -> Settings:
+    """What the environment, the settings file and this installation say together."""
+    return effective(from_env(), named_in())
 
 
 def write_private(path: Path, text: str) -> None:

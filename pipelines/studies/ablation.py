@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and score what is not there yet; print the table."""
     from pipelines.atomic import write_json
-    from pipelines.commands import current_settings
+    from pipelines.services.installation import current_settings
 
     panels = new_figure(2, width=7.0) if args.plot else None  # a missing matplotlib is said before hours pass
     runs = plan(args, args.device or current_settings().device)

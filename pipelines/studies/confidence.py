@@ -27,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every sequence once from its first mask; print one table."""
     from pipelines.atomic import write_json
-    from pipelines.commands import current_settings, load_segmenter
     from pipelines.media import davis
+    from pipelines.model_commands import load_segmenter
     from pipelines.progress import bar
+    from pipelines.services.installation import current_settings
     from pipelines.studies import confidence_pairs
     from pipelines.studies.thinning import every
 

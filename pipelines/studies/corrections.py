@@ -48,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the passes that are not there yet; print one table."""
     from pipelines.atomic import write_json
-    from pipelines.commands import current_settings, load_segmenter
+    from pipelines.model_commands import load_segmenter
     from pipelines.progress import bar
+    from pipelines.services.installation import current_settings
     from pipelines.studies import correction_curves
 
     figure = _figure() if args.plot else None

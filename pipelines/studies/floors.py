@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     """Score all three and print one table."""
     from backends.video_object.first_mask import FirstMaskCopied
     from pipelines.atomic import write_json
-    from pipelines.commands import current_settings, load_segmenter
+    from pipelines.model_commands import load_segmenter
     from pipelines.progress import bar
+    from pipelines.services.installation import current_settings
 
     settings = current_settings()
     methods: list[Segmenter] = [FirstMaskCopied()]

@@ -124,7 +124,8 @@ def _figure() -> Any:
 def _variants(args: Namespace) -> dict[str, Segmenter]:
     from dataclasses import replace
 
-    from pipelines.commands import current_settings, load_segmenter
+    from pipelines.model_commands import load_segmenter
+    from pipelines.services.installation import current_settings
 
     settings = current_settings()
     if args.centre_off:  # an exported graph has its switches built in; both sides run alike

@@ -20,8 +20,9 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from pipelines.atomic import write_json
-    from pipelines.commands import current_settings, load_segmenter
+    from pipelines.model_commands import load_segmenter
     from pipelines.progress import bar
+    from pipelines.services.installation import current_settings
     from pipelines.studies.floors import compare, table
 
     args.device = "cpu"

@@ -20,7 +20,7 @@ from backends.core.errors import (
     RedisDown,
     SetupFault,
 )
-from pipelines import cli, commands
+from pipelines import cli, commands, model_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("up", "doctor", "ingest", "propagate", "train", "evaluate", "study", "jobs", "worker")
@@ -47,7 +47,8 @@ def test_the_examples_can_be_typed() -> None:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 example = (command.epilog or "").split("maskloop ", 1)[1].split()
-                assert parser.parse_args(example).run is getattr(commands, name)
+                home = commands if hasattr(commands, name) else model_commands
+                assert parser.parse_args(example).run is getattr(home, name)
 
 
 def test_all_commands_are_listed() -> None:

@@ -1,0 +1,146 @@
+"""What each command may be told: its arguments, one function per command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def up(command: argparse.ArgumentParser) -> None:
+    """``maskloop up``"""
+    command.add_argument(
+        "--clip", type=Path, metavar="PATH", help="your own clip: a folder of frames or a video file"
+    )
+
+
+def nothing(command: argparse.ArgumentParser) -> None:
+    """A command without arguments; the settings say it all."""
+
+
+def ingest(command: argparse.ArgumentParser) -> None:
+    """``maskloop ingest``"""
+    command.add_argument("source", type=Path, help="a folder of frames or a video file")
+    command.add_argument(
+        "--tasks", type=Path, metavar="FILE", help="write the tasks as JSON, to import into a project"
+    )
+
+
+def propagate(command: argparse.ArgumentParser) -> None:
+    """``maskloop propagate``"""
+    command.add_argument(
+        "--frames", type=Path, required=True, metavar="PATH", help="folder of frames, or one video file"
+    )
+    command.add_argument(
+        "--masks",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="PNG masks named like their frames (index colours, 0 = background; or black and white)",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="one PNG per frame and propagate.json go here"
+    )
+    add_model(command)
+
+
+def train(command: argparse.ArgumentParser) -> None:
+    """``maskloop train``"""
+    command.add_argument("algorithm", help="what to train: video_object or clicks")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    command.add_argument("--config", type=Path, metavar="FILE", help="JSON config; default: the shipped one")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="change one value of the config; VALUE in JSON; may be given again",
+    )
+    command.add_argument(
+        "--trunk",
+        type=Path,
+        metavar="FILE",
+        help="pretrained weights of the trunk; the word download fetches torchvision's",
+    )
+    command.add_argument(
+        "--stills",
+        type=Path,
+        metavar="DIR",
+        help="photos with label maps (images/, masks/) to learn from as well",
+    )
+    command.add_argument("--start-from", type=Path, metavar="FILE", help="weights to go on from")
+    command.add_argument("--device", help="torch device: cpu, cuda or cuda:N; default: MASKLOOP_DEVICE")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument(
+        "--resume", dest="fresh", action="store_const", const=False, help="go on where a run was (default)"
+    )
+    how.add_argument(
+        "--fresh", dest="fresh", action="store_const", const=True, help="forget what is in --out"
+    )
+    command.set_defaults(fresh=False)
+
+
+def calibrate(command: argparse.ArgumentParser) -> None:
+    """``maskloop calibrate``"""
+    command.add_argument("algorithm", help="whose confidence: video_object")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument(
+        "--sequences", metavar="A,B", help="sequences to fit on, with commas between; default: all"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the same weights with the fitted confidence"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the fit and its figures here")
+    add_model(command)
+
+
+def evaluate(command: argparse.ArgumentParser) -> None:
+    """``maskloop evaluate``"""
+    command.add_argument("algorithm", help="what to score: video_object")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("--sequences", metavar="A,B", help="sequences, with commas between; default: all")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
+    command.add_argument(
+        "--masks-out",
+        type=Path,
+        metavar="DIR",
+        help="write the scored masks here: SEQUENCE/FRAME.png, index colours",
+    )
+    add_model(command)
+
+
+def bench(command: argparse.ArgumentParser) -> None:
+    """``maskloop bench``"""
+    command.add_argument("algorithm", help="what to time: video_object")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="default: the served version's weights")
+    command.add_argument("--threads", default="1,2", metavar="A,B", help="numbers of threads; default: 1,2")
+    command.add_argument("--quick", action="store_true", help="fewer rounds and sizes, a short clip")
+
+
+def quantise(command: argparse.ArgumentParser) -> None:
+    """``maskloop quantise``"""
+    command.add_argument("algorithm", help="what to quantise: video_object")
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("--sequences", required=True, metavar="A,B", help="training sequences to measure on")
+    command.add_argument("--weights", type=Path, required=True, metavar="FILE", help="the weights")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="the ranges; default: int8.json beside the weights"
+    )
+    command.add_argument("--frames", type=int, default=24, metavar="N", help="how many frames; default: 24")
+
+
+def jobs(command: argparse.ArgumentParser) -> None:
+    """``maskloop jobs``"""
+    command.add_argument(
+        "action", nargs="?", default="list", choices=("list", "cancel", "retry"), help="default: list"
+    )
+    command.add_argument("job", nargs="?", help="the job's id, or enough of its beginning")
+    command.add_argument("--limit", type=int, default=20, metavar="N", help="how many to list; default: 20")
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Which weights, on which device."""
+    command.add_argument("--weights", type=Path, metavar="FILE", help="default: the served version's weights")
+    command.add_argument("--device", help="torch device: cpu, cuda or cuda:N; default: MASKLOOP_DEVICE")
