@@ -59,8 +59,13 @@ class LearnedClicks:
         if request.is_idle:
             return request.before.copy()
         name = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        found = self._look(image, name, request, request.before)
-        if not request.before.any() and not request.boxes:
+        hinted = request.with_hint()
+        found = self._look(image, name, hinted, request.before)
+        if request.boxes:
+            found = self._look(
+                image, name, hinted, found
+            )  # what a box asks for anew is settled by a second look
+        elif not request.before.any():
             found = self._look_closer(image, name, request, found)
         return honour(found, request, max(1, round(SPOT * max(request.size_hw))))
 

