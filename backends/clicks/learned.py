@@ -62,9 +62,7 @@ class LearnedClicks:
         hinted = request.with_hint()
         found = self._look(image, name, hinted, request.before)
         if request.boxes:
-            found = self._look(
-                image, name, hinted, found
-            )  # what a box asks for anew is settled by a second look
+            found = self._look(image, name, hinted, found)  # a second look settles it
         elif not request.before.any():
             found = self._look_closer(image, name, request, found)
         return honour(found, request, max(1, round(SPOT * max(request.size_hw))))

@@ -21,7 +21,7 @@ class Request:
     before: Mask
 
     def with_hint(self) -> Request:
-        """The request with a positive click in the middle of each box, unless a click speaks for itself there.
+        """The request with a positive click in the middle of each box in which no click lies.
 
         A box alone says little of what in it is meant; its middle mostly lies on the object. A hint for the
         network only: it is no promise.
