@@ -126,7 +126,8 @@ def test_a_short_run_learns_and_the_study_counts_its_clicks(
     assert report["objects"] == 2 and set(report["methods"]) == {"learned", "grabcut"}
     for method in report["methods"].values():
         assert 1 <= method["noc85"] <= method["noc90"] <= 4 and 1 <= len(method["curve"]) <= 4
-        assert method["curve"][-1] > 0.3
+        assert 0 <= method["curve"][0] <= 1 and method["first_click_ms"] > 0
+    assert report["methods"]["grabcut"]["curve"][-1] > 0.8, "a bright square on a dark ground"
     assert picture.stat().st_size > 5000 and "NoC@85" in capsys.readouterr().out
 
 
