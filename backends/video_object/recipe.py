@@ -31,6 +31,10 @@ class TrainingConfig:
     """Decay of the running average of the weights."""
     amp: bool = True
     """bfloat16 autocast."""
+    hardest: float = 0.4
+    """Share of the pixels, those with the greatest loss, that the cross entropy counts."""
+    centre_weight: float = 1.0
+    """Weight of the centre losses beside those of the masks."""
     checkpoint_every: int = 100
     validation: tuple[str, ...] = VALIDATION
     """Sequences that training never sees."""

@@ -83,7 +83,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * self._schedule()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            losses = rollout_losses(self.network, Batch.of(batch, self.device))
+            losses = rollout_losses(self.network, Batch.of(batch, self.device), self.config)
         loss = torch.stack(losses).mean()
         figures = distributed.average({"loss": loss, "first": losses[0], "last": losses[-1]})
         if not np.isfinite(figures["loss"]):
@@ -165,7 +165,7 @@ class Batch:
         return Batch(frames, *rest)
 
 
-def rollout_losses(network: Network, batch: Batch) -> list[Tensor]:
+def rollout_losses(network: Network, batch: Batch, config: TrainingConfig) -> list[Tensor]:
     """Segment frames 2 and 3 in a row, the anchor (frame 0) as template; the network's own mask is fed on.
 
     Where a sample says so the last frame joins the template with the mask that is fed on.
@@ -184,8 +184,9 @@ def rollout_losses(network: Network, batch: Batch) -> list[Tensor]:
         decoded = network.decode(encodings[t], memory, encodings[t - 1], before, prior)
         slots = aggregate(_only_valid(decoded.logits, valid))
         full = F.interpolate(slots, size=frames.shape[-2:], mode="bilinear", align_corners=False)
-        loss = segmentation_loss(full, masks[:, t], valid)
-        losses.append(loss + centre_loss(decoded, masks[:, t], batch.others[:, t], valid))
+        loss = segmentation_loss(full, masks[:, t], valid, hardest=config.hardest)
+        centre = centre_loss(decoded, masks[:, t], batch.others[:, t], valid)
+        losses.append(loss + config.centre_weight * centre)
         before = slots.softmax(1)[:, 1:].detach()
     return losses
 
