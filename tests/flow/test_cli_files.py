@@ -21,6 +21,11 @@ from tests.media import draw_frame, draw_mask, save_frames, save_mask, write_vid
 SIZE_HW = (120, 160)
 
 
+def _heed_ctrl_c() -> None:
+    """A shell that starts the tests in the background lets its children ignore Ctrl-C; ours must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *words],
@@ -29,6 +34,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "MASKLOOP_DATA_DIR": str(folder / "data"), "MASKLOOP_THREADS": "1"},
+        preexec_fn=_heed_ctrl_c,
     )
 
 
