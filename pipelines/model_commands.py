@@ -58,7 +58,7 @@ def train(args: Namespace) -> int:
         device=args.device or current_settings().device,
         fresh=args.fresh,
     )
-    from backends.video_object.distributed import leads
+    from backends.training.distributed import leads
 
     if leads():
         print(f"weights: {weights}")

@@ -42,7 +42,7 @@ def train(
     room = f"backends.{algorithm}"  # its modules import torch, which is loaded only when something is trained
     recipe, run_folder = import_module(f"{room}.recipe"), import_module(f"{room}.run_folder")
     settings = recipe.config_from(read_config(config, overrides))
-    distributed = import_module("backends.video_object.distributed")
+    distributed = import_module("backends.training.distributed")
     with distributed.joined(device) as own_device:
         if algorithm != "video_object" and distributed.size() > 1:
             raise BadInput(f"{algorithm} trains in one process; start it without torchrun")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from backends.clicks.network import NetworkConfig
 from backends.clicks.sampling import SampleConfig
-from backends.core.errors import BadInput
+from backends.training import settings
+from backends.training.learner import Schedule
 
 HELD_OUT = ("bear", "bus", "dance-jump", "drift-turn", "horsejump-low", "scooter-gray")
 
@@ -51,24 +52,14 @@ class TrainingConfig:
         """How many steps are made."""
         return min(self.stop or self.steps, self.steps)
 
+    @property
+    def schedule(self) -> Schedule:
+        """How far each step goes."""
+        return Schedule(
+            self.steps, self.learning_rate, self.trunk_rate, self.weight_decay, self.warm_up, self.average
+        )
+
 
 def config_from(values: Mapping[str, Any]) -> TrainingConfig:
     """Build a config from JSON values; unknown names are refused with the list of known ones."""
-    built: TrainingConfig = _build(TrainingConfig, values, "")
-    return built
-
-
-def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    default = kind()
-    known = asdict(default)
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise BadInput(f"unknown training setting {where}{name!r}; known: {', '.join(sorted(known))}")
-        current = getattr(default, name)
-        if isinstance(current, (NetworkConfig, SampleConfig)):
-            value = _build(type(current), value, f"{name}.")
-        elif isinstance(current, tuple):
-            value = tuple(value)
-        given[name] = value
-    return kind(**given)
+    return settings.config_from(TrainingConfig, values)

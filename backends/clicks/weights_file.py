@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from backends.clicks.network import ClickNetwork, NetworkConfig
 from backends.core.errors import BadInput
+from backends.training.files import save_atomically
 
 ALGORITHM = "clicks"
 
@@ -41,12 +40,3 @@ def load_network(path: Path) -> ClickNetwork:
     if lacking or unknown:
         raise BadInput(f"{path}: lacks {lacking[:3]} and has unknown {unknown[:3]}")
     return network.eval()
-
-
-def save_atomically(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write safetensors beside ``path``, flush to disk, then rename over it."""
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.training.distributed import count
 from backends.video_object import centres
-from backends.video_object.distributed import count
 from backends.video_object.network import Decoded
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from backends.core.errors import BadMedia
 from backends.core.frames import open_image, read_index_mask
 from backends.core.types import Image
-from backends.video_object.distributed import leads
+from backends.training.distributed import leads
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from backends.core.errors import BadMedia
 from backends.core.frames import open_image, read_index_mask
 from backends.core.types import Image
-from backends.video_object.distributed import leads
+from backends.training.distributed import leads
 from backends.video_object.views import Float, Window, centre_of, warp, warp_mask
 
 LEAST_SHARE = 0.004  # of the photo; smaller labels are no objects to learn from

@@ -1,4 +1,4 @@
-"""One training at some step: the network, its optimiser, the running average of its weights (which ships).
+"""One training at some step: the network and what is learned from a batch.
 
 The template is orthogonalised inside every forward pass with its map held constant; the network's own mask is
 fed on from one frame to the next.
@@ -6,46 +6,45 @@ fed on from one frame to the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
 from backends.core.errors import BadInput
+from backends.training import distributed
+from backends.training.files import read_tensors
+from backends.training.learner import Learner
 from backends.trunks import catalogue
-from backends.video_object import centres, distributed, template
+from backends.video_object import centres, template
 from backends.video_object.losses import centre_loss, segmentation_loss
 from backends.video_object.network import Encoding, Network, aggregate
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.sampling import Sample
 from backends.video_object.template import Template
-from backends.video_object.weights_file import save_atomically
 
 
 class Training:
-    """One run in one folder: the network, its optimiser and its average, at some step."""
+    """One run in one folder: the network and its learner, at some step."""
 
     def __init__(self, config: TrainingConfig, device: str = "cpu"):
         self.config = config
-        self.device = torch.device(device)
         torch.manual_seed(config.seed)
-        self.network = Network(config.network).to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trunk = list(self.network.trunk.parameters())
-        known = {id(p) for p in trunk}
-        heads = [p for p in self.network.parameters() if id(p) not in known]
-        groups = [
-            {"params": heads, "peak": config.learning_rate},
-            {"params": trunk, "peak": config.trunk_rate},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay)
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.step = 0
+        self.network = Network(config.network)
+        self.learner = Learner(self.network, config.schedule, trunk=self.network.trunk, device=device)
+
+    @property
+    def step(self) -> int:
+        """Steps made."""
+        return self.learner.step
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The running average of the weights: what ships."""
+        return self.learner.average
 
     def start_from(self, weights: Path) -> list[str]:
         """Begin with the weights of another run (safetensors); returns the names that begin fresh instead.
@@ -53,15 +52,11 @@ class Training:
         Whatever fits by name and shape is taken over, so that a network with another decoder or other heads
         can begin with a trained trunk and embedding. Raises BadInput when not even the trunk fits.
         """
-        with safe_open(weights, framework="pt") as file:
-            state = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 - not a dict
+        state = {k: v.float() for k, v in read_tensors(weights)[0].items()}
         own = self.network.state_dict()
-        fits = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
-        if not all(k in fits for k in own if k.startswith("trunk.")):
+        if not all(k in state and state[k].shape == own[k].shape for k in own if k.startswith("trunk.")):
             raise BadInput(f"{weights} holds another trunk than {self.config.network.trunk}")
-        self.network.load_state_dict(fits, strict=False)
-        self._reset_average()
-        return sorted(set(own) - set(fits))
+        return self.learner.take_over(state)
 
     def start_from_imagenet(self, trunk: Path) -> None:
         """Begin with an ImageNet trunk in torchvision's key names (a zipped torch file or safetensors).
@@ -69,10 +64,7 @@ class Training:
         Raises BadInput when the file holds anything but tensors, or another network's.
         """
         catalogue.load_weights(self.network.trunk, self.config.network.trunk, trunk)
-        self._reset_average()
-
-    def _reset_average(self) -> None:
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.learner.reset_average()
 
     def advance(self, batch: list[Sample]) -> dict[str, float]:
         """One optimiser step on this process's share of a batch.
@@ -80,65 +72,22 @@ class Training:
         Raises FloatingPointError, in every process, when the loss is not finite.
         """
         self.network.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * self._schedule()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            losses = rollout_losses(self.network, Batch.of(batch, self.device), self.config)
+        rates, device = self.learner.set_rates(), self.learner.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.amp):
+            losses = rollout_losses(self.network, Batch.of(batch, device), self.config)
         loss = torch.stack(losses).mean()
         figures = distributed.average({"loss": loss, "first": losses[0], "last": losses[-1]})
-        if not np.isfinite(figures["loss"]):
-            raise FloatingPointError(
-                f"loss is {figures['loss']} at step {self.step}; the last checkpoint is kept"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        distributed.average_gradients(self.network)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        self._update_average()
-        rate, trunk_rate = (group["lr"] for group in self.optimiser.param_groups)
-        rates = {"rate": rate, "trunk_rate": trunk_rate}
-        return {"step": self.step, **figures, "gradient": float(norm), **rates}
-
-    def _schedule(self) -> float:
-        c = self.config
-        if self.step < c.warm_up:
-            return (self.step + 1) / c.warm_up
-        done = (self.step - c.warm_up) / max(1, c.steps - c.warm_up)
-        return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
-
-    def _update_average(self) -> None:
-        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value.detach(), 1 - decay)
+        self.learner.refuse_nonsense(figures["loss"])
+        norm = self.learner.descend(loss)
+        return {"step": self.step, **figures, "gradient": norm, **rates}
 
     def save(self, path: Path) -> None:
-        """Everything needed to go on, tensors only, atomically."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        save_atomically(tensors, path, {"step": str(self.step)})
+        """Everything needed to go on."""
+        self.learner.save(path)
 
     def load(self, path: Path) -> None:
         """Go on from :meth:`save`."""
-        with safe_open(path, framework="pt", device=str(self.device)) as file:
-            self.step = int(file.metadata()["step"])
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        self.network.load_state_dict(_under(tensors, "network."))
-        self.average = _under(tensors, "average.")
-        full = self.optimiser.state_dict()
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(tensors, "optimiser.").items():
-            index, key = name.split(".", 1)
-            states.setdefault(int(index), {})[key] = value
-        full["state"] = states
-        self.optimiser.load_state_dict(full)
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        self.learner.load(path)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from backends.core.errors import BadInput
-from backends.video_object import distributed
+from backends.training import distributed
 from backends.video_object.network import Network
 from backends.video_object.recipe import config_from
 from pipelines.train import read_config, train

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from backends.video_object import curves
+from backends.training import curves
+from backends.video_object.run_folder import PANELS
 
 
 def metrics(folder, count=200, **more):
@@ -28,10 +29,10 @@ def picture(folder):
 def test_a_run_becomes_a_picture_with_a_panel_per_kind_of_figure(tmp_path):
     pytest.importorskip("matplotlib", reason="the extra 'plots' is not installed")
     metrics(tmp_path)
-    assert curves.draw(tmp_path) is None
+    assert curves.draw(tmp_path, PANELS) is None
     without = picture(tmp_path)
     metrics(tmp_path, rate=1e-3, trunk_rate=1e-4)
-    assert curves.draw(tmp_path) is None
+    assert curves.draw(tmp_path, PANELS) is None
     with_rates = picture(tmp_path)
     assert with_rates.shape[1] == without.shape[1] == 900
     assert with_rates.shape[0] == without.shape[0] * 3 // 2
@@ -59,13 +60,13 @@ def test_smoothing_takes_the_mean_of_the_neighbours():
 
 
 def test_what_hinders_the_picture_is_said_and_not_raised(tmp_path, monkeypatch):
-    assert "no step" in curves.draw(tmp_path)
+    assert "no step" in curves.draw(tmp_path, PANELS)
     metrics(tmp_path, 3)
     (tmp_path / "curves.png").mkdir()
-    assert "no curves.png" in curves.draw(tmp_path)
+    assert "no curves.png" in curves.draw(tmp_path, PANELS)
     (tmp_path / "metrics.jsonl").write_text('{"loss": 1}\n')
-    assert "KeyError" in curves.draw(tmp_path)
+    assert "KeyError" in curves.draw(tmp_path, PANELS)
     metrics(tmp_path, 3)
     for name in ("matplotlib.backends.backend_agg", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'maskloop[plots]'" in curves.draw(tmp_path)
+    assert "pip install 'maskloop[plots]'" in curves.draw(tmp_path, PANELS)

@@ -7,6 +7,7 @@ never stops a training.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAME = "curves.png"
-_PANELS = (
-    ("loss", {"loss": "whole loss", "first": "first frame", "last": "last frame"}),
-    ("gradient norm", {"gradient": "before clipping at 1"}),
-    ("learning rate", {"rate": "heads", "trunk_rate": "trunk"}),
-)
-"""Panel -> keys of ``metrics.jsonl`` and what they are called; keys that no step has are left out."""
-_SMOOTHED = {"loss", "first", "last", "gradient"}
+Panels = Sequence[tuple[str, Mapping[str, str]]]
+"""Title -> keys of ``metrics.jsonl`` and what they are called; keys that no step has are left out."""
+_STEADY = {"rate", "trunk_rate"}
+"""Keys drawn as they are; all others are noisy from step to step."""
 _SHARE = 0.02
 """Part of the run that the moving mean spans."""
 
 
-def draw(run_dir: Path) -> str | None:
+def draw(run_dir: Path, panels: Panels) -> str | None:
     """Draw ``run_dir/curves.png`` from ``run_dir/metrics.jsonl``; returns why it could not be, if so.
 
     It never raises: no matplotlib, no steps yet and a full disk all come back as one sentence.
@@ -34,7 +32,7 @@ def draw(run_dir: Path) -> str | None:
         steps = read(run_dir / "metrics.jsonl")
         if not steps:
             return "no curves yet: no step is finished"
-        _paint(steps, run_dir / NAME)
+        _paint(steps, panels, run_dir / NAME)
     except ImportError:
         return "no curves.png: matplotlib is not installed (pip install 'maskloop[plots]')"
     except Exception as error:  # a picture is never worth a training
@@ -64,13 +62,11 @@ def smooth(values: NDArray[np.float64], span: int) -> NDArray[np.float64]:
     return mean
 
 
-def _paint(steps: list[dict[str, float]], path: Path) -> None:
+def _paint(steps: list[dict[str, float]], wanted: Panels, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # not pyplot: no global state, no screen wanted
 
-    panels = [
-        (title, {k: v for k, v in keys.items() if any(k in s for s in steps)}) for title, keys in _PANELS
-    ]
+    panels = [(t, {k: v for k, v in keys.items() if any(k in s for s in steps)}) for t, keys in wanted]
     panels = [(title, keys) for title, keys in panels if keys]
     figure = Figure(figsize=(9, 2.6 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -79,7 +75,7 @@ def _paint(steps: list[dict[str, float]], path: Path) -> None:
     for axis, (title, keys) in zip(axes, panels, strict=True):
         for colour, (key, label) in enumerate(keys.items()):
             values = np.array([s.get(key, np.nan) for s in steps], float)
-            _line(axis, numbers, values, label, f"C{colour}", smoothed=key in _SMOOTHED)
+            _line(axis, numbers, values, label, f"C{colour}", smoothed=key not in _STEADY)
         axis.set_ylabel(title)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
