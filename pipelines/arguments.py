@@ -140,6 +140,24 @@ def jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, default=20, metavar="N", help="how many to list; default: 20")
 
 
+def versions(command: argparse.ArgumentParser) -> None:
+    """``maskloop versions``"""
+    command.add_argument(
+        "algorithm", nargs="?", default="", help="video_object or weak_shot; without it all of them"
+    )
+
+
+def promote(command: argparse.ArgumentParser) -> None:
+    """``maskloop promote``"""
+    command.add_argument("algorithm", help="video_object or weak_shot")
+    command.add_argument("version", help="as `maskloop versions` prints it, or the word shipped")
+
+
+def roll_back(command: argparse.ArgumentParser) -> None:
+    """``maskloop roll-back``"""
+    command.add_argument("algorithm", help="video_object or weak_shot")
+
+
 def add_model(command: argparse.ArgumentParser) -> None:
     """Which weights, on which device."""
     command.add_argument("--weights", type=Path, metavar="FILE", help="default: the served version's weights")

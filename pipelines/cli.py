@@ -146,6 +146,24 @@ _COMMANDS = {
         arguments.bench,
         model_commands.bench,
     ),
+    "versions": (
+        "list the versions of an algorithm and say which one is served",
+        "maskloop versions video_object",
+        arguments.versions,
+        commands.versions,
+    ),
+    "promote": (
+        "serve another version from the next request on",
+        "maskloop promote video_object video_object-1a2b3c4d",
+        arguments.promote,
+        commands.promote,
+    ),
+    "roll-back": (
+        "serve again what was served before the last promotion",
+        "maskloop roll-back video_object",
+        arguments.roll_back,
+        commands.roll_back,
+    ),
     "jobs": (
         "list jobs, cancel one or try one again",
         "maskloop jobs cancel 3f2a91",

@@ -80,6 +80,33 @@ def jobs(args: Namespace) -> int:
         ledger.close()
 
 
+def versions(args: Namespace) -> int:
+    """``maskloop versions``"""
+    from backends.registry import Registry
+    from pipelines.versions import table
+
+    print(table(Registry(current_settings().models_dir), args.algorithm))
+    return 0
+
+
+def promote(args: Namespace) -> int:
+    """``maskloop promote``"""
+    from backends.registry import Registry
+    from pipelines.versions import promote as run
+
+    print(run(Registry(current_settings().models_dir), args.algorithm, args.version))
+    return 0
+
+
+def roll_back(args: Namespace) -> int:
+    """``maskloop roll-back``"""
+    from backends.registry import Registry
+    from pipelines.versions import roll_back as run
+
+    print(run(Registry(current_settings().models_dir), args.algorithm))
+    return 0
+
+
 def _job_id(ledger: Ledger, start: str | None) -> str:
     if not start:
         raise BadInput("which job? Give its id, or the beginning of it, as `maskloop jobs` prints it")

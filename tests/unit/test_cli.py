@@ -47,8 +47,9 @@ def test_the_examples_can_be_typed() -> None:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 example = (command.epilog or "").split("maskloop ", 1)[1].split()
-                home = commands if hasattr(commands, name) else model_commands
-                assert parser.parse_args(example).run is getattr(home, name)
+                function = name.replace("-", "_")
+                home = commands if hasattr(commands, function) else model_commands
+                assert parser.parse_args(example).run is getattr(home, function)
 
 
 def test_all_commands_are_listed() -> None:
