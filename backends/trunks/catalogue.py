@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,8 +15,9 @@ from torch import Tensor
 from backends.core.errors import BadInput
 from backends.trunks import torch_zip
 from backends.trunks.interface import Trunk
-from backends.trunks.mobilenet_v2 import MobileNetV2
-from backends.trunks.resnet import resnet18, resnet50
+from backends.trunks.mobilenet_v2 import MobileNetV2, MobileNetV2Deep
+from backends.trunks.resnet import resnet18, resnet50, resnet50_deep
+from backends.trunks.resnet38 import ResNet38
 
 MODELS = "https://download.pytorch.org/models"
 
@@ -40,24 +42,39 @@ class Published:
 
 @dataclass(frozen=True)
 class Entry:
-    """How one trunk is built, and its published files; the first is what is downloaded."""
+    """How one trunk is built, its published files (the first is what is downloaded), its strides."""
 
     make: Callable[[], Trunk]
-    published: tuple[Published, ...]
+    published: tuple[Published, ...] = ()
+    strides: tuple[int, ...] = (4, 8, 16)
 
 
+_MOBILENET_V2 = (Published("mobilenet_v2-7ebf99e0.pth"), Published("mobilenet_v2-b0353104.pth"))
+_RESNET50 = (Published("resnet50-11ad3fa6.pth"), Published("resnet50-0676ba61.pth"))
 TRUNKS = {
-    "mobilenet_v2": Entry(
-        MobileNetV2, (Published("mobilenet_v2-7ebf99e0.pth"), Published("mobilenet_v2-b0353104.pth"))
-    ),
+    "mobilenet_v2": Entry(MobileNetV2, _MOBILENET_V2),
+    "mobilenet_v2_blocks": Entry(partial(MobileNetV2Deep, None), _MOBILENET_V2),
+    "mobilenet_v2_deep": Entry(MobileNetV2Deep, _MOBILENET_V2),
     "resnet18": Entry(resnet18, (Published("resnet18-f37072fd.pth"),)),
-    "resnet50": Entry(resnet50, (Published("resnet50-11ad3fa6.pth"), Published("resnet50-0676ba61.pth"))),
+    "resnet50": Entry(resnet50, _RESNET50),
+    "resnet50_deep": Entry(resnet50_deep, _RESNET50),
+    "resnet38": Entry(ResNet38, strides=(4, 8)),
 }
 
 
-def build(name: str) -> Trunk:
-    """The trunk ``name`` with random weights. Raises BadInput, listing the known ones, for another name."""
-    return entry(name).make()
+def build(name: str, strides: tuple[int, ...] = (4, 8, 16)) -> Trunk:
+    """The trunk ``name`` with random weights.
+
+    Raises BadInput, listing the known ones, for another name, and for a trunk that lacks one of ``strides``.
+    """
+    known = entry(name)
+    if not set(strides) <= set(known.strides):
+        fitting = [other for other, found in TRUNKS.items() if set(strides) <= set(found.strides)]
+        raise BadInput(
+            f"trunk {name} has features at strides {known.strides}, this network wants {strides}: "
+            f"take {', '.join(fitting)}"
+        )
+    return known.make()
 
 
 def entry(name: str) -> Entry:

@@ -29,10 +29,14 @@ def fetch_trunk(name: str, cache_dir: Path, *, published: Published | None = Non
 
     A file there is hashed again, and replaced when it is damaged. ``published`` takes another file than the
     catalogue's first. The check covers the eight digits that the file's name carries, as torchvision's own
-    does: it finds damage, and is no signature. Raises BadInput for an unknown trunk, for more than MAX_BYTES
-    and for another hash; Unavailable without network; SetupFault when ``cache_dir`` cannot be written.
+    does: it finds damage, and is no signature. Raises BadInput for a trunk that is unknown or unpublished,
+    for more than MAX_BYTES and for another hash; Unavailable without network; SetupFault when ``cache_dir``
+    cannot be written.
     """
-    file = published or entry(name).published[0]
+    known = entry(name).published
+    if not (published or known):
+        raise BadInput(f"no weights of {name} are published in a plain format; bring yours: --trunk FILE")
+    file = published or known[0]
     path = cache_dir / file.name
     if path.is_file() and _sha256(path).startswith(file.sha256_begins):
         return path

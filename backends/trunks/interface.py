@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Trunk(nn.Module, ABC):
     """(B, 3, H, W) RGB in [0, 1], H and W multiples of 16 -> {4, 8, 16: (B, C, H/s, W/s)}.
 
-    Whatever the ImageNet weights want of their input (range, mean, deviation) happens inside.
+    Dense trunks stop at stride 8 and have no 16. Whatever the ImageNet weights want of their input (range,
+    mean, deviation) happens inside.
     """
 
     channels: dict[int, int]
@@ -20,6 +21,15 @@ class Trunk(nn.Module, ABC):
     @abstractmethod
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
         """Features of ``rgb`` by stride."""
+
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """(stride, channels) of each map of :meth:`pyramid`, shallow to deep; a stride may come twice."""
+        return tuple(self.channels.items())
+
+    def pyramid(self, rgb: Tensor) -> list[Tensor]:
+        """Features of ``rgb`` stage by stage, for networks that fuse several depths at one stride."""
+        return list(self(rgb).values())
 
     @abstractmethod
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:

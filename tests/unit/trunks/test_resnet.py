@@ -30,12 +30,14 @@ def test_a_saved_classifier_is_folded_into_the_same_features(name, seed, tmp_pat
 
 @pytest.mark.parametrize("name", catalogue.TRUNKS)
 def test_channels_and_strides_are_as_told(name):
-    trunk = build(name)
-    found = trunk(torch.rand(1, 3, 32, 48))
+    strides = catalogue.entry(name).strides
+    with torch.device("meta"):
+        trunk = build(name, strides)
+        found = trunk(torch.rand(1, 3, 32, 48))
     assert {s: tuple(v.shape) for s, v in found.items()} == {
         s: (1, c, 32 // s, 48 // s) for s, c in trunk.channels.items()
     }
-    assert set(trunk.channels) == {4, 8, 16}
+    assert tuple(trunk.channels) == strides
 
 
 def test_a_trunks_state_holds_what_training_changes_and_no_more():
@@ -99,7 +101,7 @@ def test_a_damaged_classifier_is_refused_by_tensor(tmp_path):
 
 
 def test_unknown_trunks_are_refused_with_the_known_ones():
-    with pytest.raises(BadInput, match="'vgg'; known: mobilenet_v2, resnet18, resnet50"):
+    with pytest.raises(BadInput, match=r"'vgg'; known: mobilenet_v2, .*resnet18, resnet50"):
         build("vgg")
 
 
