@@ -7,6 +7,7 @@ clicks runs here as an exported graph.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from functools import partial
@@ -117,6 +118,8 @@ def main() -> int:
     """Serve until told to stop; returns the exit status."""
     config = settings.from_env()
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # waitress ends in order on SystemExit; a plain SIGTERM would cut answers off in the middle
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         clicks = served_clicks(config)
         app = build(config, clicks)
@@ -132,11 +135,12 @@ def main() -> int:
     except (MaskLoopError, OSError) as error:
         log.error("the backend cannot start: %s", error)
         return 4
-    # waitress ends in order on SystemExit; a plain SIGTERM would cut answers off in the middle
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    clicks.start()
+    preparing = clicks.start()
     log.info("answering on http://%s:%d", config.host, config.port)
     server.run()
+    if preparing.is_alive():  # a thread inside ONNX Runtime while the interpreter is taken down can crash it
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 

@@ -288,4 +288,25 @@ def test_the_server_prepares_the_network_at_its_start(tmp_path: Path) -> None:
             time.sleep(0.1)
     finally:
         server.terminate()
-        server.wait(60)
+        assert server.wait(60) == 0
+
+
+@needs_weights
+@pytest.mark.parametrize("pause_s", [0.0, 0.5, 1.5])
+def test_the_server_ends_in_order_while_it_prepares_the_network(tmp_path: Path, pause_s: float) -> None:
+    env = {**os.environ, "MASKLOOP_DATA_DIR": str(tmp_path), "MASKLOOP_SECRET": "0123456789abcdef0123"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env |= {"MASKLOOP_PORT": str(port), "MASKLOOP_LABEL_STUDIO_TOKEN": "0" * 40}
+    server = subprocess.Popen([sys.executable, "-m", "backends.wsgi"], env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert server.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    time.sleep(pause_s)  # the moments at which it is told to stop, not something that is waited for
+    server.terminate()
+    assert server.wait(60) == 0
