@@ -18,6 +18,7 @@ from backends.labelstudio.label_config import LabelConfig, refuse_unusable
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.notices import Notices
 from backends.queues import PropagationRequest
+from backends.tag_board import TagBoard, picture_name
 
 JOBS_SHOWN = 30
 NOTICES_SHOWN = 20
@@ -75,6 +76,7 @@ class ConsoleBoard:
         label_studio: LabelStudio,
         served: Callable[[], str],
         public_url: str,
+        tag_board: TagBoard,
     ) -> None:
         self._ledger = ledger
         self._queue = queue
@@ -83,6 +85,7 @@ class ConsoleBoard:
         self._label_studio = label_studio
         self._served = served
         self._public_url = public_url.rstrip("/")
+        self._tag_board = tag_board
         self._kept = _Kept()
         self._listing = threading.Lock()
         self._seen: dict[int, Mapping[str, Any]] = {}
@@ -96,6 +99,7 @@ class ConsoleBoard:
             "queue": _told(self._queue.ensure_up, {}),
             "model": _told(lambda: {"version": self._served()}, {"version": ""}),
             "notices": [vars(notice) for notice in self._notices.recent(NOTICES_SHOWN)],
+            "review": self._tag_board.review(),
         }
 
     def _job(self, row: JobRow, now: float) -> dict[str, Any]:
@@ -103,7 +107,8 @@ class ConsoleBoard:
         return {
             "id": row.id,
             "task_id": row.task_id,
-            "clip": clip_name(row.payload.get("frame_refs")),
+            "clip": _shown_name(row),
+            "unit": "frames" if row.kind == "propagate" else "pictures",
             "state": row.state,
             "done": row.done,
             "total": row.total,
@@ -124,14 +129,18 @@ class ConsoleBoard:
         """Open tasks, those with masks and the newest first; ``error`` in words when there is no answer."""
         with self._listing:
             if time.monotonic() - self._kept.at > TASKS_FRESH_S:
-                listing = _told(lambda: {"tasks": self._open_tasks()}, {"tasks": []})
+                listing = _told(self._list, {"tasks": [], "tag_projects": []})
                 self._kept = _Kept({**listing, "label_studio_url": self._public_url}, time.monotonic())
             return self._kept.listing
 
-    def _open_tasks(self) -> list[dict[str, Any]]:
+    def _list(self) -> dict[str, Any]:
+        projects = self._label_studio.projects()
+        return {"tasks": self._open_tasks(projects), "tag_projects": self._tag_board.projects(projects)}
+
+    def _open_tasks(self, projects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         seen: dict[int, Mapping[str, Any]] = {}
-        for project in self._label_studio.projects():
+        for project in projects:
             config = _usable_config(str(project.get("label_config") or ""))
             if config is None:
                 continue
@@ -192,6 +201,11 @@ class ConsoleBoard:
             return f"Task {task_id} was done already from the same {masks}; the prediction is sent again."
         return f"Task {task_id}: carrying {masks} over {row.total} frames."
 
+    def make_masks(self, project_id: int) -> str:
+        """Turn the tags of a project into predictions."""
+        self._queue.ensure_up()
+        return self._tag_board.make_masks(project_id)
+
     def clear_notices(self) -> str:
         """Forget all messages."""
         self._notices.clear()
@@ -224,6 +238,14 @@ def clip_name(references: object) -> str:
     first = references[0] if isinstance(references, Sequence) and len(references) > 0 else ""
     parts = [part for part in str(first).replace("?d=", "/").split("/") if part]
     return parts[-2] if len(parts) >= 2 else ""
+
+
+def _shown_name(row: JobRow) -> str:
+    """What people call the job's clip or picture."""
+    references = row.payload.get("frame_refs")
+    if row.kind == "propagate" or not references:
+        return clip_name(references)
+    return picture_name(str(references[0]))
 
 
 def _told(ask: Callable[[], dict[str, Any] | None], otherwise: dict[str, Any]) -> dict[str, Any]:

@@ -35,10 +35,21 @@ def _load_video_object(weights: Path, settings: Settings, version: str) -> Segme
     )
 
 
+def _load_weak_shot(weights: Path, settings: Settings, version: str) -> Segmenter:
+    from backends.weak_shot.segmenter import load  # imports torch
+
+    return load(weights, device=settings.device, threads=settings.threads, version=version)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
     "video_object": Algorithm(
         load=_load_video_object,
         metric="j_and_f",
         label_config="video_object.xml",
+    ),
+    "weak_shot": Algorithm(
+        load=_load_weak_shot,
+        metric="c_novel",
+        label_config="weak_shot.xml",
     ),
 }

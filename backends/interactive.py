@@ -1,4 +1,5 @@
 """One gesture of an annotator: a click or box becomes a mask on this frame, Propagate masks on every frame.
+Make masks, and a box where tags become masks, go to ``tagging``.
 
 An interactive answer may take up to 100 s of Label Studio's patience; this module waits for the worker within
 ``predict_budget_s`` and hands back what is finished. What does not fit reaches the task as a prediction.
@@ -18,14 +19,15 @@ from backends.core.errors import BadMedia, Unavailable
 from backends.core.images import open_image
 from backends.core.masks import digest
 from backends.core.types import BoxPrompt, FrameMasks, Image, Mask, PointPrompt
-from backends.labelstudio.context import Clicks, Interactive, Propagate
-from backends.labelstudio.drafts import Draft, freshest, latest_annotation, wait_for_draft
-from backends.labelstudio.label_config import LabelConfig
+from backends.labelstudio.context import Clicks, Interactive, MakeMasks, Propagate
+from backends.labelstudio.label_config import PROPAGATE, LabelConfig
 from backends.labelstudio.regions import Region, read_masks, region_id, to_results, unite
 from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.queues import PropagationRequest
+from backends.saved_work import SavedWork, at_hand
 from backends.settings import Settings
+from backends.tagging import Tagging
 
 POLL_S = 0.05  # how often the ledger is asked for new frames: a read of about 0.2 ms
 
@@ -44,8 +46,8 @@ class Gestures:
     memory: ClickMemory
     enqueue: Callable[[PropagationRequest], JobRow]
     """Wants a propagation; raises NoWorker or RedisDown."""
-    fetch_drafts: Callable[[int], Sequence[Draft]]
-    """A task's drafts, those of all users."""
+    saved: SavedWork
+    tagging: Tagging
     clicked: Callable[[Image, Sequence[PointPrompt], Sequence[BoxPrompt], Mask | None], Mask]
     """Frame, points, boxes and the mask so far -> the object's mask."""
 
@@ -53,12 +55,14 @@ class Gestures:
         """The regions to show. Raises MaskLoopError with words for the person."""
         if isinstance(ask.clicks, Clicks):
             return self._click(ask, ask.clicks)
+        if isinstance(ask.clicks, MakeMasks):
+            return self.tagging.answer(ask, ask.clicks)
         return self._propagate(ask, ask.clicks)
 
     def _click(self, ask: Interactive, clicks: Clicks) -> Result:
         image = self._frame(ask, clicks.frame_index)
         spot = Spot(ask.task.id, clicks.object_id, clicks.frame_index)
-        result = _at_hand(ask)
+        result = at_hand(ask)
         on_frame = [item for item in result if item.get("item_index", 0) == clicks.frame_index]
         regions, _ = read_masks(on_frame, ask.label_config, clicks.frame_index + 1, ask.size_hw)
         saved = unite(regions).get((clicks.object_id, clicks.frame_index))
@@ -84,7 +88,8 @@ class Gestures:
 
     def _propagate(self, ask: Interactive, command: Propagate) -> Result:
         deadline = time.monotonic() + self.settings.predict_budget_s
-        work = Work(ask.project_id, ask.task.id, ask.task.data, ask.label_config, self._latest(ask))
+        saved = self.saved.now(ask, PROPAGATE)
+        work = Work(ask.project_id, ask.task.id, ask.task.data, ask.label_config, saved.result)
         request, regions = self.anchors.request(work)
         answer = _Answer(request, ask.label_config, command.frame_index, regions)
         job = finished_already(self.ledger, request) or self.enqueue(request)
@@ -93,26 +98,6 @@ class Gestures:
         self.ledger.remember_machine_masks(ask.task.id, answer.digests(chosen))
         self._tell(ask.task.id, job, answer, chosen, request)
         return chosen
-
-    def _latest(self, ask: Interactive) -> Sequence[dict[str, Any]]:
-        """The annotator's work: the draft that holds this very click, else the last one known."""
-        held = freshest(ask.task.drafts, ask.trigger_id)
-        if held is not None and held.holds(ask.trigger_id):
-            return held.result
-        trouble: list[Unavailable] = []
-
-        def fetch() -> Sequence[Draft]:
-            try:
-                return self.fetch_drafts(ask.task.id)
-            except Unavailable as error:
-                trouble.append(error)
-                raise
-
-        held = wait_for_draft(fetch, ask.trigger_id, self.settings.draft_wait_s)
-        if held is not None:
-            return held.result
-        self.notices.add("warning", _stale(trouble[-1] if trouble else None), ask.task.id)
-        return _at_hand(ask)
 
     def _collect(self, job: JobRow, answer: _Answer, deadline: float) -> JobRow:
         """Take in frames as they are finished, until the job is over or the budget is spent."""
@@ -201,22 +186,6 @@ def _in_place(answer: Result, ids: Sequence[str]) -> Result:
     Among several painted regions no choice would be right; the answer stands beside them under its own id.
     """
     return [{**item, "id": ids[0]} for item in answer] if len(ids) == 1 else answer
-
-
-def _at_hand(ask: Interactive) -> Sequence[dict[str, Any]]:
-    """The work that came with the request: the asking user's last draft, else the last annotation."""
-    draft = freshest(ask.task.drafts)
-    return draft.result if draft is not None else latest_annotation(list(ask.task.annotations))
-
-
-def _stale(trouble: Unavailable | None) -> str:
-    why = (
-        f"The editor's latest draft could not be read ({trouble})" if trouble else "No fresh draft was saved"
-    )
-    return (
-        f"{why}, so Propagate used the last saved state. "
-        "If something is missing, wait a few seconds and press Propagate again."
-    )
 
 
 def _frame_of(result: dict[str, Any]) -> int:

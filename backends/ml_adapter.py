@@ -47,7 +47,7 @@ class Delegating:
 
     def setup(self) -> None:
         """Called by the base class for every request: tell it the served version."""
-        self.set("model_version", self.parts().served())  # type: ignore[attr-defined]
+        self.set("model_version", self.parts().served(self.label_config))  # type: ignore[attr-defined]
 
     def predict(self, tasks: list[Any], context: dict[str, Any] | None = None, **unused: Any) -> list[Any]:
         """One entry per task. The official server turns a missing context into ``{}``: that is a batch."""

@@ -23,6 +23,8 @@ from backends.labelstudio.regions import region_id, to_results
 from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.queues import PropagationRequest
+from backends.tag_batches import TagBatches, in_words
+from backends.tag_wishes import NothingTagged, TagWork
 
 NOTHING: dict[str, Any] = {"result": []}
 """The answer to a gesture that changes nothing."""
@@ -47,6 +49,7 @@ class Answers:
     ledger: Ledger
     notices: Notices
     enqueue: Callable[[PropagationRequest], JobRow]
+    tag_batches: TagBatches
     budget_s: float
 
     def answer(self, payload: dict[str, Any]) -> list[Any]:
@@ -77,7 +80,7 @@ class Answers:
             self._tell(error, None)
             return [NO_PREDICTION for _ in ask.tasks]
         answers: list[Any] = []
-        unpainted = 0
+        without = 0
         deadline = time.monotonic() + self.budget_s
         for task in ask.tasks:
             if time.monotonic() > deadline:
@@ -86,23 +89,26 @@ class Answers:
                 break
             try:
                 answers.append(self._task(ask.project_id, task, config))
-            except NothingPainted:
+            except (NothingPainted, NothingTagged):
                 answers.append(NO_PREDICTION)
-                unpainted += 1
+                without += 1
             except _GENERAL as error:
                 self._tell(error, None)
                 break
             except MaskLoopError as error:
                 self._tell(error, task.id)
                 answers.append(NO_PREDICTION)
-        if unpainted and len(ask.tasks) > 1:  # a single task may just have been opened: nothing to remark
-            told = f"{unpainted} of {len(ask.tasks)} tasks have no painted mask that could be propagated."
-            self.notices.add("info", told)
+        if without and len(ask.tasks) > 1:  # a single task may just have been opened: nothing to remark
+            what = "tag to make a mask of" if config.makes_masks else "painted mask that could be propagated"
+            self.notices.add("info", f"{without} of {len(ask.tasks)} tasks have no {what}.")
         return answers + [NO_PREDICTION for _ in ask.tasks[len(answers) :]]
 
     def _task(self, project_id: int, task: Task, config: LabelConfig) -> Any:
         """Queue one task; a result that is there already is the answer."""
         result = latest_annotation(list(task.annotations))
+        if config.makes_masks:
+            self.tag_batches.want(TagWork(project_id, task.id, task.data, config, result))
+            return NO_PREDICTION  # the worker hands it over, so that a task never gets it twice
         request, _ = self.anchors.request(Work(project_id, task.id, task.data, config, result))
         job = finished_already(self.ledger, request)
         if job is not None and job.delivery != "pending":
@@ -121,8 +127,7 @@ class Answers:
         }
 
     def _tell(self, error: MaskLoopError, task_id: int | None) -> None:
-        text = str(error)
-        self.notices.add("error", f"{text[:1].upper()}{text[1:]}.".replace("..", "."), task_id)
+        self.notices.add("error", in_words(error), task_id)
 
 
 def machine_digests(frames: Sequence[FrameMasks]) -> dict[str, str]:

@@ -57,8 +57,11 @@ class Parts:
     board: views.Board
     gauges: Gauges
     notices: Notices
-    served: Callable[[], str]
-    """The served model's version; raises SetupFault when there is none. Must not import torch."""
+    served: Callable[[str], str]
+    """A labelling configuration's XML -> the version that serves it; raises SetupFault when there is none.
+
+    Must not import torch. An empty text means the video model.
+    """
     versions: Callable[[], list[str]]
     gate: Gate
     counters: Counters
@@ -157,7 +160,8 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
 
     @app.post("/setup")
     def setup() -> dict[str, str]:
-        return {"model_version": parts.served()}
+        schema = (request.get_json(silent=True) or {}).get("schema")
+        return {"model_version": parts.served(schema if isinstance(schema, str) else "")}
 
     @app.post("/predict")
     def predict() -> dict[str, Any]:
@@ -166,7 +170,7 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
 
     @app.get("/versions")
     def versions() -> dict[str, Any]:
-        return {"versions": parts.versions(), "served": parts.served()}
+        return {"versions": parts.versions(), "served": parts.served("")}
 
     @app.post("/webhook")
     def webhook() -> tuple[dict[str, str], int]:

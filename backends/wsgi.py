@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 
 import waitress
@@ -22,22 +23,30 @@ from backends.board import ConsoleBoard, LabelStudio, Queue
 from backends.catalogue import ALGORITHMS
 from backends.click_memory import ClickMemory
 from backends.clicks.served import ServedClicks
-from backends.core.errors import MaskLoopError
+from backends.core.errors import MaskLoopError, SetupFault
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
+from backends.labelstudio.label_config import makes_masks
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
 from backends.next_clip import NextClip
 from backends.notices import Notices
 from backends.predict import Answers
 from backends.registry import Registry
+from backends.saved_work import SavedWork
 from backends.server import MAX_BODY_BYTES, Parts, create_app
 from backends.settings import Settings
+from backends.tag_batches import TagBatches
+from backends.tag_board import TagBoard
+from backends.tag_wishes import TagWishes
+from backends.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
-SERVED_ALGORITHM = "video_object"
+VIDEO, TAGS = "video_object", "weak_shot"
+"""The algorithms of the two ways of working: pages of a clip, and pictures with tags."""
+
 SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /predict waits
 
 
@@ -80,14 +89,15 @@ def _assemble(
     notices = Notices(settings.ledger_path)
     registry = Registry(settings.models_dir)
 
-    def served() -> str:
-        return registry.served(SERVED_ALGORITHM).version
+    def served(algorithm: str) -> str:
+        return registry.served(algorithm).version
 
-    def versions() -> list[str]:
-        return [registry.served(name).version for name in ALGORITHMS]
-
+    video = partial(served, VIDEO)
     enqueue = partial(queues.enqueue_propagation, ledger, redis)
-    anchors = Anchors(ledger, notices, files, served, settings.max_image_pixels)
+    anchors = Anchors(ledger, notices, files, video, settings.max_image_pixels)
+    saved = SavedWork(client.drafts, notices, settings.draft_wait_s)
+    wishes = TagWishes(ledger, notices, files, partial(served, TAGS), settings.max_image_pixels)
+    enqueue_tags = partial(queues.enqueue_pseudo_label, ledger, redis)
     gestures = Gestures(
         settings,
         ledger,
@@ -96,9 +106,11 @@ def _assemble(
         files,
         ClickMemory(),
         enqueue,
-        fetch_drafts=client.drafts,
+        saved,
+        Tagging(settings, ledger, notices, wishes, saved, enqueue_tags),
         clicked=clicks.mask,
     )
+    tag_batches = TagBatches(wishes, notices, enqueue_tags)
     queue = Queue(
         enqueue,
         partial(queues.cancel, ledger, redis),
@@ -107,11 +119,32 @@ def _assemble(
         partial(queues.ensure_up, redis),
     )
     public_url = settings.label_studio_public_url or settings.label_studio_url
-    board = ConsoleBoard(ledger, queue, notices, anchors, client, served, public_url)
-    answers = Answers(gestures, anchors, ledger, notices, enqueue, settings.predict_budget_s)
-    following = NextClip(client, files, notices, served, enqueue, settings.max_image_pixels)
-    gate, counters = Gate(settings.max_waiting), Counters()
-    return Parts(settings, answers, board, board, notices, served, versions, gate, counters, following.saved)
+    tag_board = TagBoard(ledger, notices, tag_batches, client, public_url)
+    board = ConsoleBoard(ledger, queue, notices, anchors, client, video, public_url, tag_board)
+    answers = Answers(gestures, anchors, ledger, notices, enqueue, tag_batches, settings.predict_budget_s)
+    following = NextClip(client, files, notices, video, enqueue, settings.max_image_pixels)
+    return Parts(
+        settings,
+        answers,
+        board,
+        board,
+        notices,
+        lambda schema: served(TAGS if makes_masks(schema) else VIDEO),
+        partial(_versions, registry),
+        Gate(settings.max_waiting),
+        Counters(),
+        following.saved,
+    )
+
+
+def _versions(registry: Registry) -> list[str]:
+    """What is served, of each algorithm that has weights; raises SetupFault when the video model has none."""
+    found = [registry.served(VIDEO).version]
+    for name in ALGORITHMS:
+        if name != VIDEO:
+            with suppress(SetupFault):
+                found.append(registry.served(name).version)
+    return found
 
 
 def main() -> int:

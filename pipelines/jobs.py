@@ -15,9 +15,11 @@ from functools import partial
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, Superseded, TokenRefused, Unavailable
 from backends.core.types import FrameMasks, Frames, Image
 from backends.ledger import JobRow, State
+from backends.queues.requests import PSEUDO_LABEL
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
 from pipelines.stopwatch import Stopwatch
+from pipelines.tag_masks import keep_drawn, prompts_of
 from pipelines.working.collaborators import Collaborators
 
 log = logging.getLogger(__name__)
@@ -30,19 +32,29 @@ def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
     """The dotted names a ticket may hold, bound to what they work with. Anything else is refused."""
     return {
         "pipelines.jobs.propagate": partial(propagate, work),
+        "pipelines.jobs.pseudo_label": partial(pseudo_label, work),
         "pipelines.jobs.deliver": partial(deliver, work),
     }
 
 
 def propagate(work: Collaborators, job_id: str, generation: int) -> None:
     """Carry a job's anchors over its clip; frame by frame into the ledger. A stale ticket does nothing."""
+    _carry_out(work, job_id, generation, _Run.go)
+
+
+def pseudo_label(work: Collaborators, job_id: str, generation: int) -> None:
+    """Turn the tags of a job's image into masks. A stale ticket does nothing."""
+    _carry_out(work, job_id, generation, _Run.label)
+
+
+def _carry_out(work: Collaborators, job_id: str, generation: int, do: Callable[[_Run], None]) -> None:
     row = work.ledger.start(job_id, generation, work.worker)
     if row is None:
         log.info("job %s: ticket of generation %d is not wanted any more", job_id, generation)
         return
     run = _Run(work, row)
     try:
-        run.go()
+        do(run)
     except Superseded as error:
         log.warning("%s; it goes on elsewhere", error)
     except _Stopping:
@@ -106,6 +118,23 @@ class _Run:
         if len(finished) < row.total:
             raise RuntimeError(f"the model left out {row.total - len(finished)} of {row.total} frames")
 
+    def label(self) -> None:
+        """The masks of one image's tags, into the ledger; what a person drew stays as it is."""
+        ledger, row = self.work.ledger, self.row
+        if ledger.frames(row.id):
+            return
+        clip = self.work.clip(row)
+        self.check()
+        segmenter = self.work.segmenter(row.model_version)
+        drawn = ledger.anchors(row.id)
+        for frame in self.watch.segment(segmenter, clip, prompts_of(row.payload)):
+            for note in frame.notes:
+                self.work.tell("info", f"{note[:1].upper()}{note[1:]}", row.task_id)
+            kept = keep_drawn(frame, drawn)
+            self._react(ledger.put_frame(row.id, row.generation, kept, self.network_s))
+        if not ledger.frames(row.id):
+            raise RuntimeError("the model gave no masks for this image")
+
     def check(self) -> None:
         """Between two frames: stamp the job, and stop when someone wants that. At most 4 times a second."""
         if time.monotonic() - self.checked_at >= _CHECK_S:
@@ -116,6 +145,8 @@ class _Run:
         """Write what went wrong, in words."""
         if not isinstance(error, MaskLoopError):
             log.exception("job %s failed", self.row.id)
+        if self.row.kind == PSEUDO_LABEL:  # one of many images, and nobody waits: the list of jobs is long
+            self.work.tell("error", f"No masks were made: {_in_words(error)}.", self.row.task_id)
         try:
             self.work.ledger.fail(self.row.id, self.row.generation, _in_words(error), self.network_s)
         except Superseded as superseded:

@@ -35,6 +35,8 @@ class Board(Protocol):
 
     def propagate(self, task_id: int) -> str: ...
 
+    def make_masks(self, project_id: int) -> str: ...
+
     def clear_notices(self) -> str: ...
 
 
@@ -129,6 +131,7 @@ def _add_actions(pages: Blueprint, board: Board) -> None:
     action("/jobs/<job_id>/cancel", "cancel", board.cancel)
     action("/jobs/<job_id>/retry", "retry", board.retry)
     action("/tasks/<int:task_id>/propagate", "propagate", board.propagate)
+    action("/projects/<int:project_id>/make-masks", "make_masks", board.make_masks)
     action("/notices/clear", "clear_notices", board.clear_notices)
 
 

@@ -135,7 +135,8 @@ class FrameMasks:
     An object that is known but not visible has an all-False mask. Objects that a person's mask fixes on this
     frame are named in ``anchors`` and come back bit for bit with confidence 1. ``soft`` is what a later run
     needs beside the masks to go on from this frame (see MaskPrompt); a segmenter without it leaves it empty.
-    ``signals`` are what the confidence was worked out from, by object and name, where a segmenter tells them.
+    ``signals`` are what the confidence was worked out from, by object and name, where a segmenter tells them;
+    ``notes`` what a person should know of this frame, in words.
     """
 
     frame_index: int
@@ -144,6 +145,7 @@ class FrameMasks:
     anchors: frozenset[str] = field(default_factory=frozenset)
     soft: Mapping[str, Soft] = field(default_factory=dict)
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

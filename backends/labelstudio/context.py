@@ -1,7 +1,8 @@
 """What Label Studio asks for: the body of ``POST /predict`` as one of three values.
 
 - ``params.context`` is null: **Batch**, "Retrieve predictions" or the first opening of tasks;
-- it holds results: **Interactive**, a smart click or box; a click with the label "Propagate" is a command;
+- it holds results: **Interactive**, a smart click or box; a click with the label "Propagate" or "Make masks"
+  is a command, and where tags become masks a box says where its class is;
 - it holds an empty list: **Empty**. The editor sends that after Submit, when the smart region goes away.
   Whatever is answered would be put into the annotation, so the answer is nothing.
 
@@ -10,14 +11,14 @@ Coordinates leave here in pixels of the frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from backends.core.errors import BadInput
 from backends.core.types import BoxPrompt, PointPrompt
 from backends.labelstudio.drafts import Draft, drafts_of
-from backends.labelstudio.label_config import PROPAGATE, LabelConfig
+from backends.labelstudio.label_config import MAKE_MASKS, PROPAGATE, LabelConfig
 
 _MAX_CLICKS = 1000  # of one request; the editor keeps every click of a label until it is accepted
 
@@ -41,6 +42,14 @@ class Propagate:
     frame_index: int
     x_px: float
     y_px: float
+
+
+@dataclass(frozen=True)
+class MakeMasks:
+    """The command: a mask for every ticked tag. With ``boxes`` only for their classes, inside them."""
+
+    frame_index: int
+    boxes: tuple[BoxPrompt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Interactive:
     project_id: int
     label_config_xml: str
     label_config: LabelConfig
-    clicks: Propagate | Clicks
+    clicks: Propagate | MakeMasks | Clicks
     trigger_id: str
     """The region id of the click or box that triggered the request; the fresh draft holds it too."""
     size_hw: tuple[int, int]
@@ -127,18 +136,25 @@ def _interactive(task: Task, project_id: int, xml: str, gestures: list[Any]) -> 
     n_frames = len(config.frame_refs(task.data))
     read = [_gesture(item, config, n_frames, number) for number, item in enumerate(gestures)]
     last = read[-1]
-    clicks: Propagate | Clicks
+    return Interactive(task, project_id, xml, config, _wish(read, config), last.id, last.size_hw)
+
+
+def _wish(read: Sequence[_Gesture], config: LabelConfig) -> Propagate | MakeMasks | Clicks:
+    """What the last gesture, with the earlier ones of its kind, asks for."""
+    last = read[-1]
     if last.label == PROPAGATE and isinstance(last.prompt, PointPrompt):
-        clicks = Propagate(last.frame_index, last.prompt.x_px, last.prompt.y_px)
-    else:
-        same = [g.prompt for g in read if (g.label, g.frame_index) == (last.label, last.frame_index)]
-        clicks = Clicks(
-            last.label,
-            last.frame_index,
-            tuple(p for p in same if isinstance(p, PointPrompt)),
-            tuple(p for p in same if isinstance(p, BoxPrompt)),
-        )
-    return Interactive(task, project_id, xml, config, clicks, last.id, last.size_hw)
+        return Propagate(last.frame_index, last.prompt.x_px, last.prompt.y_px)
+    if config.makes_masks and last.label == MAKE_MASKS:
+        return MakeMasks(last.frame_index)
+    if config.makes_masks and isinstance(last.prompt, BoxPrompt):
+        return MakeMasks(last.frame_index, (last.prompt,))
+    same = [g.prompt for g in read if (g.label, g.frame_index) == (last.label, last.frame_index)]
+    return Clicks(
+        last.label,
+        last.frame_index,
+        tuple(p for p in same if isinstance(p, PointPrompt)),
+        tuple(p for p in same if isinstance(p, BoxPrompt)),
+    )
 
 
 @dataclass(frozen=True)

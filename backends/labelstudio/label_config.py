@@ -20,10 +20,14 @@ from backends.core.errors import BadLabelConfig
 PROPAGATE = "Propagate"
 """The label of the point control that is a command, not an object."""
 
+MAKE_MASKS = "Make masks"
+"""The other command: turn the ticked tags of a picture into masks."""
+
 MAX_XML_BYTES = 1_000_000
 MAX_XML_DEPTH = 64
 
 _MASK_KIND, _POINT_KIND, _BOX_KIND = "brushlabels", "keypointlabels", "rectanglelabels"
+_TAGS_KIND = "choices"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,16 @@ class LabelConfig:
         return self._of_kind(_BOX_KIND)
 
     @property
+    def tags(self) -> Control | None:
+        """The Choices on the image; their values are tags."""
+        return self._of_kind(_TAGS_KIND)
+
+    @property
+    def makes_masks(self) -> bool:
+        """Tags become masks here: there are Choices, and a point with the command "Make masks"."""
+        return self.tags is not None and self.point is not None and MAKE_MASKS in self.point.labels
+
+    @property
     def objects(self) -> tuple[str, ...]:
         """The objects an annotator can paint: the labels of the mask control."""
         return self.mask.labels if self.mask else ()
@@ -134,6 +148,41 @@ def refuse_unusable(config: LabelConfig) -> None:
         raise BadLabelConfig("BrushLabels has no <Label>; give at least one object a name")
     if config.point is not None and PROPAGATE not in config.point.labels:
         raise BadLabelConfig(f'KeyPointLabels {config.point.name!r} lacks <Label value="{PROPAGATE}"/>')
+
+
+def refuse_untaggable(config: LabelConfig) -> None:
+    """Raise BadLabelConfig, naming what is missing, when no tag can become a mask with this one."""
+    needed = {
+        "Choices": config.tags,
+        "BrushLabels": config.mask,
+        "KeyPointLabels": config.point,
+        "RectangleLabels": config.box,
+    }
+    if missing := [tag for tag, control in needed.items() if control is None]:
+        raise BadLabelConfig(
+            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
+            "compare labelstudio_config/weak_shot.xml"
+        )
+    if config.is_multi_image:
+        raise BadLabelConfig(
+            f"<Image name={config.image!r}> shows several pages; tags are read of one picture per task: "
+            f'value="${config.data_key}"'
+        )
+    if not config.makes_masks:
+        raise BadLabelConfig(f'KeyPointLabels lacks <Label value="{MAKE_MASKS}"/>')
+    if config.tags is not None and not set(config.tags.labels) & set(config.objects):
+        raise BadLabelConfig(
+            f"no Choice of {config.tags.name!r} is a label of the BrushLabels "
+            f"({', '.join(map(repr, config.objects)) or 'none'}); write each class the same in both"
+        )
+
+
+def makes_masks(xml: str) -> bool:
+    """Whether this is a configuration in which tags become masks; False for one that cannot be read."""
+    try:
+        return LabelConfig.parse(xml).makes_masks
+    except BadLabelConfig:
+        return False
 
 
 def _refuse_hostile(xml: object) -> None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from backends.ledger.deliveries import Deliveries
 from backends.ledger.digests import MachineMasks
 from backends.ledger.frames import FrameRows
+from backends.ledger.made_masks import MadeMaskRows, MadeMasks
 from backends.ledger.predictions import PredictionRow, Predictions
 from backends.ledger.rows import Delivery, JobRow, State, WantedJob
 from backends.ledger.runs import Runs
 from backends.ledger.workers import WorkerRow, Workers
 
-__all__ = ["Delivery", "JobRow", "Ledger", "PredictionRow", "State", "WantedJob", "WorkerRow"]
+__all__ = ["Delivery", "JobRow", "Ledger", "MadeMasks", "PredictionRow", "State", "WantedJob", "WorkerRow"]
 
 
-class Ledger(FrameRows, Runs, Deliveries, Predictions, Workers, MachineMasks):
+class Ledger(FrameRows, Runs, Deliveries, Predictions, Workers, MachineMasks, MadeMaskRows):
     """``Ledger(path)`` opens the file and makes its schema when it is new.
 
     Raises SetupFault for a file that is no ledger or comes from a newer release, Unavailable when the disk is

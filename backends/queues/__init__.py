@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from backends.queues.connection import connect, ensure_up
 from backends.queues.reconcile import Reconciled, reconcile
-from backends.queues.requests import PropagationRequest
+from backends.queues.requests import PropagationRequest, PseudoLabelRequest
 from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGATE, TRAIN, WARM_QUEUES
-from backends.queues.verbs import cancel, enqueue_propagation, retry, workers_alive
+from backends.queues.verbs import cancel, enqueue_propagation, enqueue_pseudo_label, retry, workers_alive
 
 __all__ = [
     "BATCH",
@@ -21,10 +21,12 @@ __all__ = [
     "TRAIN",
     "WARM_QUEUES",
     "PropagationRequest",
+    "PseudoLabelRequest",
     "Reconciled",
     "cancel",
     "connect",
     "enqueue_propagation",
+    "enqueue_pseudo_label",
     "ensure_up",
     "reconcile",
     "retry",

@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Protocol
 
 from backends.core.errors import BadInput, BadMask, BadMedia
 from backends.core.masks import digest
-from backends.core.types import MaskPrompt
+from backends.core.types import BoxPrompt, MaskPrompt
 from backends.ledger import WantedJob
+
+PSEUDO_LABEL, PSEUDO_LABEL_NOW = "pseudo_label", "pseudo_label_now"
+"""Kinds of the same work: one of many images, and the one that somebody waits for in the editor."""
+
+
+class Request(Protocol):
+    """A wish that can be put on record."""
+
+    def wanted(self) -> WantedJob: ...
 
 
 @dataclass(frozen=True)
@@ -73,3 +83,69 @@ class PropagationRequest:
             anchors=self.anchors,
             deliver=self.deliver_prediction,
         )
+
+
+@dataclass(frozen=True)
+class PseudoLabelRequest:
+    """Turn the tags of one image into masks.
+
+    ``image_ref``: Label Studio's own reference; ``boxes`` say where the object of a class is; ``drawn`` are
+    masks of a person, kept as they are. ``is_awaited``: somebody waits in the editor, so it goes before all
+    batches. Raises BadInput or BadMask for what can never work.
+    """
+
+    project_id: int
+    task_id: int
+    image_ref: str
+    size_hw: tuple[int, int]
+    tags: tuple[str, ...]
+    model_version: str
+    boxes: tuple[BoxPrompt, ...] = ()
+    drawn: tuple[MaskPrompt, ...] = ()
+    is_awaited: bool = False
+    deliver_prediction: bool = False
+
+    def __post_init__(self) -> None:
+        drawn = {mask.object_id for mask in self.drawn}
+        if not self.tags:
+            raise BadInput(f"task {self.task_id} has no tags; tick what is in the picture first")
+        if set(self.tags) <= drawn:
+            raise BadInput(f"task {self.task_id}: every tagged class has a mask of yours already")
+        if stray := {box.object_id for box in self.boxes} - set(self.tags):
+            raise BadInput(f"task {self.task_id}: a box for {min(stray)!r}, which is not among the tags")
+        for mask in self.drawn:
+            if mask.mask.shape != self.size_hw or mask.frame_index != 0:
+                raise BadMask(f"task {self.task_id}: the mask of {mask.object_id!r} is not of this image")
+
+    @property
+    def kind(self) -> str:
+        """The ledger's word for it, which also chooses the queue."""
+        return PSEUDO_LABEL_NOW if self.is_awaited else PSEUDO_LABEL
+
+    def job_id(self) -> str:
+        """40 hex characters that name exactly this wish; delivery is not part of it."""
+        content = [
+            *(self.kind, self.project_id, self.task_id, self.model_version, self.size_hw, self.image_ref),
+            *(sorted(self.tags), self._corners()),
+            sorted((mask.object_id, digest(mask.mask)) for mask in self.drawn),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+    def wanted(self) -> WantedJob:
+        """The ledger row to ask for."""
+        return WantedJob(
+            job_id=self.job_id(),
+            kind=self.kind,
+            project_id=self.project_id,
+            task_id=self.task_id,
+            model_version=self.model_version,
+            total=1,
+            size_hw=self.size_hw,
+            payload={"frame_refs": [self.image_ref], "tags": list(self.tags), "boxes": self._corners()},
+            anchors=self.drawn,
+            deliver=self.deliver_prediction,
+        )
+
+    def _corners(self) -> list[list[str | float]]:
+        """[class, x0, y0, x1, y1] in pixels, one per box."""
+        return [[b.object_id, b.x0_px, b.y0_px, b.x1_px, b.y1_px] for b in self.boxes]

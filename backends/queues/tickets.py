@@ -12,6 +12,7 @@ from rq.job import Job
 from backends.core.errors import SetupFault
 from backends.ledger import JobRow
 from backends.queues.connection import redis_errors
+from backends.queues.requests import PSEUDO_LABEL, PSEUDO_LABEL_NOW
 
 INTERACTIVE = "interactive"  # answers someone waits for
 PROPAGATE = "propagate"  # one clip
@@ -23,7 +24,11 @@ MAINTENANCE = "maintenance"
 WARM_QUEUES = (INTERACTIVE, PROPAGATE, BATCH, IO, MAINTENANCE)
 """What the warm worker listens to, most urgent first."""
 
-_FUNCTIONS = {"propagate": (PROPAGATE, "pipelines.jobs.propagate")}  # kind -> queue, function
+_FUNCTIONS = {  # kind -> queue, function
+    "propagate": (PROPAGATE, "pipelines.jobs.propagate"),
+    PSEUDO_LABEL: (BATCH, "pipelines.jobs.pseudo_label"),
+    PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
+}
 _DELIVER = "pipelines.jobs.deliver"
 
 _TIMEOUT_S = 24 * 3600  # a stuck job is ended by the worker's progress watch, long before

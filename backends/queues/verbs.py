@@ -11,7 +11,7 @@ from redis import Redis
 from backends.core.errors import NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
-from backends.queues.requests import PropagationRequest
+from backends.queues.requests import PropagationRequest, PseudoLabelRequest, Request
 from backends.queues.tickets import IO, PROPAGATE, delivery_ticket, drop, push, queue_of, run_ticket
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,19 @@ def enqueue_propagation(ledger: Ledger, redis: Redis, request: PropagationReques
     A finished job is returned as it is, a failed or cancelled one goes on from its finished frames. Raises
     NoWorker or RedisDown before anything is stored, so that silence never looks like work.
     """
+    return _enqueue(ledger, redis, request)
+
+
+def enqueue_pseudo_label(ledger: Ledger, redis: Redis, request: PseudoLabelRequest) -> JobRow:
+    """Want masks for the tags of one image; otherwise as :func:`enqueue_propagation`."""
+    return _enqueue(ledger, redis, request)
+
+
+def _enqueue(ledger: Ledger, redis: Redis, request: Request) -> JobRow:
     ensure_up(redis)
-    _ensure_worker(ledger, PROPAGATE)
-    row = ledger.want_job(request.wanted())
+    wanted = request.wanted()
+    _ensure_worker(ledger, queue_of(wanted.kind))
+    row = ledger.want_job(wanted)
     if row.state in ("failed", "cancelled"):
         row = ledger.requeue(row.id)
     return _push_row(redis, row)

@@ -1,4 +1,4 @@
-"""What the jobs work with: ledger, warm model, frames, sink. A test hands the worker its own."""
+"""What the jobs work with: ledger, warm models, frames, sink. A test hands the worker its own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
 from backends.catalogue import ALGORITHMS
-from backends.core.errors import Unavailable
+from backends.core.errors import BadInput, Unavailable
 from backends.core.frames import FolderFrames
 from backends.core.types import Clip, PredictionSink, Segmenter
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import JobRow, Ledger
+from backends.notices import Notices
 from backends.registry import Registry
 from backends.settings import Settings
 from pipelines.working.sink import LabelStudioSink
 
-_ALGORITHM = "video_object"
+_WARM = "video_object"
+"""Loaded when the worker starts; the others when a job first asks."""
+
+
+def _unheard(level: str, text: str, task_id: int) -> None:
+    """Nobody is told; the ledger has the job's error in any case."""
 
 
 @dataclass
@@ -38,33 +44,37 @@ class Collaborators:
     """Load the served model and return its version."""
     stopping: Callable[[], bool] = field(default=lambda: False)
     """True once the worker was asked to stop: give the job back between two frames."""
+    tell: Callable[[str, str, int], None] = field(default=_unheard)
+    """(level, words, task) for the console; never raises."""
 
 
-class ServedModel:
-    """The served version of an algorithm, loaded once and again when another one is promoted."""
+class ServedModels:
+    """The served version of each algorithm, loaded once and again when another one is promoted."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._registry = Registry(settings.models_dir)
-        self._loaded: Segmenter | None = None
+        self._loaded: dict[str, Segmenter] = {}
 
-    def warm(self) -> str:
+    def warm(self, algorithm: str = _WARM) -> str:
         """Load what is served now, unless it is loaded; returns the version. Raises SetupFault."""
-        served = self._registry.served(_ALGORITHM)
-        if self._loaded is None or self._loaded.version != served.version:
-            self._loaded = None  # two models at once may not fit
-            load = ALGORITHMS[_ALGORITHM].load
-            self._loaded = load(served.weights, self._settings, served.version)
+        served = self._registry.served(algorithm)
+        loaded = self._loaded.get(algorithm)
+        if loaded is None or loaded.version != served.version:
+            self._loaded.pop(algorithm, None)  # two versions at once may not fit
+            load = ALGORITHMS[algorithm].load
+            self._loaded[algorithm] = load(served.weights, self._settings, served.version)
         return served.version
 
     def __call__(self, version: str) -> Segmenter:
         """The segmenter of this version; raises Unavailable when another one is served by now."""
-        served = self.warm()
-        if served != version or self._loaded is None:
-            raise Unavailable(
-                f"this job wants model {version}, but {served} is served now; press Propagate again"
-            )
-        return self._loaded
+        algorithm = version.rpartition("-")[0]
+        if algorithm not in ALGORITHMS:
+            raise BadInput(f"this job wants model {version}; known are {', '.join(ALGORITHMS)}")
+        served = self.warm(algorithm)
+        if served != version:
+            raise Unavailable(f"this job wants model {version}, but {served} is served now; ask for it again")
+        return self._loaded[algorithm]
 
 
 class TaskFrames:
@@ -84,7 +94,8 @@ class TaskFrames:
 
 def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
     """The real ones. Nothing is loaded or connected yet."""
-    model = ServedModel(settings)
+    model = ServedModels(settings)
+    notices = Notices(settings.ledger_path)
     url, token = settings.label_studio_url, settings.label_studio_token
     locator = FrameLocator(
         settings.media_root, url, token, settings.data_dir / "cache", max_pixels=settings.max_image_pixels
@@ -94,11 +105,20 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
         # Impatient: the worker has other jobs, and a delivery is tried again with growing pauses.
         client = LabelStudioClient(url, token, timeout_s=10.0, get_attempts=1)
         return LabelStudioSink(
-            client, ledger, row.project_id, row.total, row.size_hw, worker, settings.max_prediction_regions
+            client,
+            ledger,
+            row.project_id,
+            row.total,
+            row.size_hw,
+            worker,
+            settings.max_prediction_regions,
+            tags=tuple(map(str, row.payload.get("tags", ()))),
         )
 
     frames = TaskFrames(locator, settings.max_image_pixels)
-    return Collaborators(ledger, worker, segmenter=model, clip=frames, sink=sink, warm=model.warm)
+    return Collaborators(
+        ledger, worker, segmenter=model, clip=frames, sink=sink, warm=model.warm, tell=notices.add
+    )
 
 
 def _stem(reference: str) -> str:

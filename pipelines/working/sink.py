@@ -20,6 +20,7 @@ from backends.core.types import FrameMasks
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.label_config import LabelConfig
 from backends.labelstudio.regions import check_result, region_id, to_results
+from backends.labelstudio.tags import tags_result
 from backends.ledger import Ledger
 
 LATE_S = 120.0
@@ -39,6 +40,8 @@ class LabelStudioSink:
     size_hw: tuple[int, int]
     owner: str
     max_regions: int = 150
+    tags: Sequence[str] = ()
+    """Classes that were ticked: the prediction opens with them ticked."""
 
     def put(self, task_id: int, frames: Sequence[FrameMasks], model_version: str) -> Sequence[str]:
         """Make the task's prediction of this version hold exactly these frames.
@@ -50,6 +53,7 @@ class LabelStudioSink:
         results, refusals = self._results(frames, config)
         if refusals and not results:
             raise BadInput("; ".join(refusals))
+        results = tags_result(self.tags, config, self.size_hw) + results
         self._claim(task_id, model_version, _digest(results))
         try:
             self._remember(task_id, frames)

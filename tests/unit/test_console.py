@@ -67,7 +67,12 @@ def test_the_programs_secret_does_not_open_the_console(house: House) -> None:
     assert house.http.post("/console/jobs/j/cancel", headers=AUTH).status_code == 401
 
 
-ACTIONS = ["/console/jobs/abc/cancel", "/console/tasks/7/propagate", "/console/notices/clear"]
+ACTIONS = [
+    "/console/jobs/abc/cancel",
+    "/console/tasks/7/propagate",
+    "/console/projects/3/make-masks",
+    "/console/notices/clear",
+]
 
 
 @pytest.mark.parametrize("path", ACTIONS)
@@ -88,7 +93,8 @@ def test_actions_reach_the_board(house: House) -> None:
     headers = {"X-CSRF-Token": token(client)}
     assert client.post("/console/tasks/7/propagate", headers=headers).json == {"message": "queued"}
     assert client.post("/console/jobs/abc/cancel", headers=headers).json == {"message": "stopping"}
-    assert house.board.asked == [("propagate", 7), ("cancel", "abc")]
+    assert client.post("/console/projects/3/make-masks", headers=headers).json == {"message": "reading"}
+    assert house.board.asked == [("propagate", 7), ("cancel", "abc"), ("make masks", 3)]
 
 
 def test_an_outage_is_told_in_words(house: House) -> None:

@@ -63,6 +63,10 @@ class StubBoard:
         self.asked.append(("propagate", task_id))
         return "queued"
 
+    def make_masks(self, project_id: int) -> str:
+        self.asked.append(("make masks", project_id))
+        return "reading"
+
     def clear_notices(self) -> str:
         return "cleared"
 
@@ -95,7 +99,7 @@ class House:
         )
         self.http: FlaskClient = self.app.test_client()
 
-    def _served(self) -> str:
+    def _served(self, schema: str = "") -> str:
         if self.version is None:
             raise SetupFault("no model is served: run `maskloop train video_object`")
         return self.version

@@ -81,8 +81,8 @@ function jobRow(job) {
   const bar = el("progress");
   bar.max = Math.max(1, job.total);
   bar.value = job.done;
-  bar.setAttribute("aria-label", "frames done");
-  progress.append(bar, el("span", "sub", job.done + " of " + job.total + " frames"));
+  bar.setAttribute("aria-label", job.unit + " done");
+  progress.append(bar, el("span", "sub", job.done + " of " + job.total + " " + (job.total === 1 ? job.unit.replace(/s$/, "") : job.unit)));
   if (job.note) progress.lastChild.textContent += ", " + job.note;
   if (job.error) progress.append(words("span", "why", job.error));
   const actions = el("td", "actions");
@@ -104,6 +104,31 @@ function taskRow(task) {
   row.append(
     nameCell(task.clip || "task " + task.id, "task " + task.id), named("project", "", task.project),
     named("frames", "num", task.frames), named("masks", "", task.masks), actions);
+  return row;
+}
+
+function reviewRow(item) {
+  const row = el("tr");
+  const trust = named("trust", "num");
+  trust.append(el("span", item.is_doubtful ? "state failed" : "state done", item.worst_trust.toFixed(2)));
+  const actions = el("td", "actions");
+  actions.append(editorLink(item.editor_url));
+  row.append(
+    nameCell(item.name, "task " + item.task_id), named("least sure of", "", item.worst), trust,
+    named("mean", "num", item.score.toFixed(2)), actions);
+  return row;
+}
+
+function projectRow(project) {
+  const row = el("tr");
+  const actions = el("td", "actions");
+  const path = "/projects/" + project.id + "/make-masks";
+  const link = editorLink(project.url);
+  link.textContent = "Open project";
+  actions.append(actionButton("Make masks", path, "primary"), link);
+  row.append(
+    nameCell(project.title, "project " + project.id), named("pictures", "num", project.tasks),
+    named("annotations", "num", project.annotations), named("predictions", "num", project.predictions), actions);
   return row;
 }
 
@@ -139,6 +164,12 @@ function drawState(state) {
     $("job-count").textContent = state.jobs.length === 0 ? "" : active === 0 ? "none running" : active + " under way";
     document.title = active === 0 ? "MaskLoop" : "(" + active + ") MaskLoop";
   }
+  if (changed("review", state.review)) {
+    const { items, total } = state.review;
+    $("review").querySelector("tbody").replaceChildren(...items.map(reviewRow));
+    $("review-card").hidden = total === 0;
+    $("review-count").textContent = items.length < total ? "the first " + items.length + " of " + total : total + " to look at";
+  }
   if (changed("notices", state.notices)) {
     $("notices").replaceChildren(...state.notices.map(noticeRow));
     $("messages").hidden = state.notices.length === 0;
@@ -148,6 +179,8 @@ function drawState(state) {
 function drawTasks(listing) {
   if (listing.label_studio_url) $("label-studio").href = listing.label_studio_url;
   if (!changed("tasks", listing)) return;
+  $("tag-projects").querySelector("tbody").replaceChildren(...listing.tag_projects.map(projectRow));
+  $("tag-projects-card").hidden = listing.tag_projects.length === 0;
   $("tasks").querySelector("tbody").replaceChildren(...listing.tasks.map(taskRow));
   $("tasks").hidden = listing.tasks.length === 0;
   $("no-tasks").hidden = listing.tasks.length > 0 && !listing.error;
