@@ -50,7 +50,9 @@ class Confusion:
         """(n_classes,) intersection over union, 0..1; NaN for a class in neither truth nor prediction."""
         hit = np.diagonal(self.counts).astype(np.float64)
         union = self.counts.sum(0) + self.counts.sum(1) - hit
-        return np.divide(hit, union, out=np.full(self.n_classes, np.nan), where=union > 0)
+        iou = np.full(self.n_classes, np.nan)
+        np.divide(hit, union, out=iou, where=union > 0)
+        return iou
 
     def miou(self) -> float:
         """The mean of :meth:`iou` over the classes that have one; NaN when nothing has been counted."""

@@ -77,14 +77,14 @@ class ClassSet:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ClassSet:
         """Inverse of :meth:`to_json`. Raises BadInput for anything else."""
-        names, novel = value.get("names"), value.get("novel", [])
-        if not _are_words(names) or not _are_words(novel):
-            raise BadInput('classes: wants {"names": [class, ...], "novel": [class, ...]}')
-        return cls(tuple(names), frozenset(novel))
+        return cls(_words(value, "names"), frozenset(_words({"novel": [], **value}, "novel")))
 
     def _known(self) -> str:
         return f"known: {', '.join(self.names)}"
 
 
-def _are_words(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _words(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    words = value.get(key)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BadInput('classes: wants {"names": [class, ...], "novel": [class, ...]}')
+    return tuple(words)

@@ -95,8 +95,8 @@ class Photos:
         """The mask of a base photo, (H, W) uint8, with every pixel of a novel class set to 255.
 
         Masks can show more than the tags name: with the tags of their XML files, some base photos of Pascal
-        VOC hold novel objects. Raises BadInput for a photo with a novel tag, whose mask may not be used at all
-        (even a hole of ignored pixels shows an outline), and BadMask as :meth:`truth` does.
+        VOC hold novel objects. Raises BadInput for a photo with a novel tag, whose mask may not be used at
+        all (even a hole of ignored pixels shows an outline), and BadMask as :meth:`truth` does.
         """
         if self.is_novel(photo):
             raise BadInput(
@@ -108,8 +108,8 @@ class Photos:
     def partial_truth(self, photo: Photo) -> Labels:
         """Base classes where any photo's mask shows them, (H, W) uint8; **all** other pixels are 255.
 
-        Usable for photos with novel tags too: background and novel pixels are ignored alike, as where a person
-        painted the base classes and nothing else, so no outline of a novel object shows against the
+        Usable for photos with novel tags too: background and novel pixels are ignored alike, as where a
+        person painted the base classes and nothing else, so no outline of a novel object shows against the
         background. In base photos the background is ignored as well; use :meth:`base_truth` there.
         """
         return self._without(self.truth(photo), (BACKGROUND, *self.classes.novel_ids))

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backends.core.errors import BadInput
-from backends.weak_shot.loaders import ccp
+from backends.weak_shot.loaders import ccp, davis_stills, snapshot, voc
 from backends.weak_shot.photos import Photos
 
 Opener = Callable[[Path, int], Photos]
 
-_LAYOUTS: tuple[tuple[Callable[[Path], bool], Opener], ...] = ((ccp.recognises, ccp.open_photos),)
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Opener], ...] = (
+    (ccp.recognises, ccp.open_photos),
+    (voc.recognises, voc.open_photos),  # before DAVIS, whose two main folders have the same names
+    (davis_stills.recognises, davis_stills.open_photos),
+    (snapshot.recognises, snapshot.open_photos),
+)
 
 
 def open_photos(root: Path, fold: int = 0) -> Photos:

@@ -2,8 +2,8 @@
 
 The folder holds ``images/``, ``masks/`` (index PNGs), ``labels.json`` (label names in the order of the
 masks' numbers) and ``image_tags.json`` (photo -> labels in it). Fold ``i`` makes the ``i``-th group of the
-table novel; the other groups and the always-base classes are base. Labels outside the table are ignored (255),
-``null`` is background. Photos up to ``train_until`` train, those behind it are held out.
+table novel; the other groups and the always-base classes are base. Labels outside the table are ignored
+(255), ``null`` is background. Photos up to ``train_until`` train, those behind it are held out.
 Yang, Luo, Lin: Clothing Co-Parsing by Joint Image Segmentation and Labeling (CVPR 2014).
 """
 
@@ -34,7 +34,7 @@ def open_photos(root: Path, fold: int) -> Photos:
 
     Tags outside the table are dropped. Photos without tags in ``image_tags.json`` or without a mask are left
     out and noted. Raises BadInput for an unknown fold, a ``labels.json`` that lacks the table's classes, a
-    missing ``masks/`` and no photo at all; a folder without photos of one part is left to who wants that part.
+    missing ``masks/`` and no photo at all; whoever wants a part that is empty says so.
     """
     tables = table("ccp_5i.json")
     check_fold(fold, tables["folds"], "CCP-5i")
