@@ -1,0 +1,125 @@
+"""A project's photos as a snapshot that weak-shot training reads.
+
+``images/``, ``masks/`` (index PNGs: base classes, 0 and 255 only), ``annotations/`` (all that anyone saved,
+as Label Studio gave it), ``tags.json``, ``classes.json``, ``split.json`` and the manifest.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from backends.core.palette import davis_palette
+from pipelines.export.annotations import Opinion
+from pipelines.export.snapshot import Snapshot, SnapshotWriter
+from pipelines.progress import Track, quiet
+from pipelines.weak_shot_project.classes import Decision, ProjectPhoto, is_base, label_map
+from pipelines.weak_shot_project.reading import HELD_OUT_OF, ProjectReading
+
+_POLICY = {
+    "masks": "of several annotations the one starred as ground truth, else the one saved last",
+    "tags": "what any annotation names, ticked or painted",
+    "background": "0 where everything tagged is painted and no novel class is tagged, else 255",
+    "held_out": f"photos whose SHA-256 is divisible by {HELD_OUT_OF}, so that none ever changes sides",
+}
+
+
+def write_snapshot(
+    reading: ProjectReading, decision: Decision, home: Path, *, progress: Track = quiet
+) -> Snapshot:
+    """The photos of ``reading`` below ``home``, in a folder named by their content.
+
+    Photos of left out classes only are left out as well. Raises BadInput when a snapshot of the same content
+    is there and was edited, OSError when the disk is full.
+    """
+    tags: dict[str, list[str]] = {}
+    told: dict[str, dict[str, Any]] = {}
+    with SnapshotWriter(home) as writer:
+        photos = reading.photos
+        for photo in progress(photos, total=len(photos), label="writing the snapshot"):
+            kept = [tag for tag in photo.tags if tag in decision.classes.names]
+            if not kept:
+                continue
+            writer.copy(f"images/{photo.name}{photo.image.suffix.lower()}", photo.image)
+            labels = label_map(photo, decision.classes)
+            if labels is not None:
+                writer.put(f"masks/{photo.name}.png", _index_png(labels))
+            writer.put_json(f"annotations/{photo.name}.json", list(photo.work.raw))
+            tags[photo.name] = kept
+            told[photo.name] = _told(photo, labels is not None, decision)
+        writer.put_json("tags.json", tags)
+        writer.put_json("classes.json", decision.classes.to_json())
+        held_out = [photo.name for photo in photos if photo.is_held_out and photo.name in tags]
+        writer.put_json("split.json", {"held_out": held_out})
+        return writer.finish(_about(reading, decision, told))
+
+
+def _about(
+    reading: ProjectReading, decision: Decision, photos: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    classes = {
+        name: {
+            "role": decision.roles[name],
+            "painted": count.painted,
+            "accepted": count.accepted,
+            "tagged": count.tagged,
+        }
+        for name, count in decision.counts.items()
+    }
+    return {
+        "kind": "weak_shot",
+        "project": reading.project_id,
+        "base_photos": decision.base_photos,
+        "classes": classes,
+        "photos": photos,
+        "policy": _POLICY,
+        "notes": [*reading.notes, *decision.notes],
+    }
+
+
+def _told(photo: ProjectPhoto, has_mask: bool, decision: Decision) -> dict[str, Any]:
+    """What the manifest says of one photo: who labelled it, what counts, what a model proposed."""
+    chosen = photo.work.mask_opinion
+    whole = "whole" if is_base(photo, decision.classes) else "part"
+    return {
+        "task": photo.work.task_id,
+        "held_out": photo.is_held_out,
+        "mask": whole if has_mask else "none",
+        "annotations": [_told_opinion(opinion, opinion is chosen) for opinion in photo.work.opinions],
+        "agreement": {label: round(value, 4) for label, value in photo.work.agreement().items()},
+    }
+
+
+def _told_opinion(opinion: Opinion, masks_count: bool) -> dict[str, Any]:
+    return {
+        "annotation": opinion.annotation_id,
+        "by": opinion.user,
+        "saved_at": opinion.saved_at,
+        "tags": list(opinion.tags),
+        "masks_count": masks_count,
+        "masks": [
+            {
+                "region": mask.region_id,
+                "class": mask.label,
+                "origin": mask.origin,
+                "proposed_by": mask.proposed_by,
+                "pixels": mask.digest,
+            }
+            for mask in opinion.masks
+        ],
+        "refused": list(opinion.refused),
+    }
+
+
+def _index_png(labels: NDArray[np.uint8]) -> bytes:
+    picture = Pillow.fromarray(labels).convert("L")
+    picture.putpalette(davis_palette().tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
