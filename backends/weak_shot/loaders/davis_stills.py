@@ -24,7 +24,7 @@ from backends.weak_shot.photos import Labels, Photo, Photos
 
 def recognises(root: Path) -> bool:
     """Whether both folders hold folders of a sequence in the table."""
-    known = _class_of_sequence()
+    known = class_of_sequence()
     images, masks = _below(root, "JPEGImages"), _below(root, "Annotations")
     return any((images / name).is_dir() and (masks / name).is_dir() for name in known)
 
@@ -38,7 +38,7 @@ def open_photos(root: Path, fold: int) -> Photos:
     tables = table("davis_stills.json")
     check_fold(fold, tables["folds"], "DAVIS-stills")
     classes = ClassSet(tuple(tables["classes"]), frozenset(tables["folds"][fold]))
-    class_of = _class_of_sequence()
+    class_of = class_of_sequence()
     images = _below(root, "JPEGImages")
     there = sorted(path.name for path in images.iterdir() if path.is_dir())
     train: list[Photo] = []
@@ -77,7 +77,8 @@ def _reader(classes: ClassSet) -> Callable[[Photo], Labels]:
     return read_mask
 
 
-def _class_of_sequence() -> dict[str, str]:
+def class_of_sequence() -> dict[str, str]:
+    """The table, turned round: sequence -> its class."""
     groups = table("davis_stills.json")["classes"]
     return {sequence: name for name, sequences in groups.items() for sequence in sequences}
 
