@@ -162,3 +162,22 @@ def add_model(command: argparse.ArgumentParser) -> None:
     """Which weights, on which device."""
     command.add_argument("--weights", type=Path, metavar="FILE", help="default: the served version's weights")
     command.add_argument("--device", help="torch device: cpu, cuda or cuda:N; default: MASKLOOP_DEVICE")
+
+
+def project(command: argparse.ArgumentParser) -> None:
+    """``maskloop project``"""
+    command.add_argument("algorithm", help="the way of working: weak_shot")
+    command.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of photos")
+    command.add_argument("--labels", required=True, metavar="A,B", help="the classes, with commas between")
+    command.add_argument("--title", help="the project's title; default: the folder's name")
+    command.add_argument(
+        "--tags", type=Path, metavar="FILE", help='tags known already, as JSON: {"dog1.jpg": ["dog"]}'
+    )
+
+
+def make_masks(command: argparse.ArgumentParser) -> None:
+    """``maskloop make-masks``"""
+    command.add_argument("project", help="the project's number or title")
+    command.add_argument(
+        "--wait", action="store_true", help="wait for the masks, then print the review order"
+    )

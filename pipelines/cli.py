@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, SetupFault, Unavailable
-from pipelines import arguments, commands, model_commands
+from pipelines import arguments, commands, model_commands, tag_commands
 from pipelines.studies import add_studies
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -163,6 +163,18 @@ _COMMANDS = {
         "maskloop roll-back video_object",
         arguments.roll_back,
         commands.roll_back,
+    ),
+    "project": (
+        "make a project in the running Label Studio whose tags become masks",
+        "maskloop project weak_shot --images photos/ --labels dog,cat,sheep",
+        arguments.project,
+        tag_commands.project,
+    ),
+    "make-masks": (
+        "turn the tags saved in a project into masks, as predictions",
+        "maskloop make-masks 3 --wait",
+        arguments.make_masks,
+        tag_commands.make_masks,
     ),
     "jobs": (
         "list jobs, cancel one or try one again",

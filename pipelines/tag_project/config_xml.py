@@ -1,0 +1,60 @@
+"""The shipped configuration for tags with other classes in it."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import labelstudio_config
+from backends.core.errors import BadInput
+from backends.labelstudio.label_config import MAKE_MASKS, PROPAGATE, LabelConfig, refuse_untaggable
+
+MAX_CLASSES = 254  # a label map has one byte per pixel: 0 is background, 255 is "ignore"
+_GOLDEN = 0.618034  # of the colour circle: neighbours in the list look different
+
+
+def shipped_xml() -> str:
+    """``weak_shot.xml`` as it is."""
+    return (Path(labelstudio_config.__file__).parent / "weak_shot.xml").read_text()
+
+
+def weak_shot_xml(classes: Sequence[str]) -> str:
+    """``weak_shot.xml`` with ``classes`` as choices, boxes and brushes, one colour each.
+
+    Raises BadInput for no class, an empty or a repeated name, a command's name, or too many.
+    """
+    names = check_classes(classes)
+    root = ElementTree.fromstring(shipped_xml())
+    for tag, item in (("Choices", "Choice"), ("RectangleLabels", "Label"), ("BrushLabels", "Label")):
+        control = root.find(tag)
+        assert control is not None, f"weak_shot.xml has no {tag}"
+        for old in list(control):
+            control.remove(old)
+        for number, name in enumerate(names):
+            colour = {"background": _colour(number)} if item == "Label" else {}
+            ElementTree.SubElement(control, item, {"value": name, **colour})
+    ElementTree.indent(root)
+    xml = ElementTree.tostring(root, encoding="unicode") + "\n"
+    refuse_untaggable(LabelConfig.parse(xml))
+    return xml
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names without blanks around them. Raises BadInput."""
+    names = tuple(name.strip() for name in classes)
+    if not names or not all(names):
+        raise BadInput("every class wants a name: --labels dog,cat,sheep")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadInput(f"class {twice[0]!r} is named twice; one name is one class")
+    if command := {MAKE_MASKS, PROPAGATE} & set(names):
+        raise BadInput(f"{min(command)!r} is a command's name; choose another for the class")
+    if len(names) > MAX_CLASSES:
+        raise BadInput(f"{len(names)} classes; a label map holds at most {MAX_CLASSES}")
+    return names
+
+
+def _colour(number: int) -> str:
+    rgb = colorsys.hsv_to_rgb(number * _GOLDEN % 1.0, 0.75, 0.9)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
