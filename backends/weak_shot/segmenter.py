@@ -64,4 +64,4 @@ def load(weights: Path, *, device: str, threads: int, version: str) -> TagSegmen
     """The segmenter of a weights file, ready to answer. Raises SetupFault for one that cannot be used."""
     if threads:
         torch.set_num_threads(threads)
-    return TagSegmenter(Labeller(load_bundle(weights), device=device), version)
+    return TagSegmenter(Labeller(load_bundle(weights, device)), version)

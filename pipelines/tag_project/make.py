@@ -22,8 +22,8 @@ from pipelines.tag_project.photos import PHOTOS
 _CHUNK = 100  # tasks per request: a few seconds each, so that progress shows
 _INSTRUCTION = (
     "Tick the tags of what is in the picture. Switch on Auto-Annotation and Auto-Accept (bottom bar). Choose "
-    "the label Make masks, press M, click anywhere in the picture: masks come. Correct them with the brush, or "
-    "drag a smart box over an object, then Submit."
+    "the label Make masks, press M, click anywhere in the picture: masks come. Correct them with the brush, "
+    "or drag a smart box over an object, then Submit."
 )
 
 

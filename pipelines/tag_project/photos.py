@@ -1,6 +1,6 @@
 """Photos for annotators: a folder of pictures becomes JPEGs below the media root and task data.
 
-Each file is named by its stem and its content, so the same photo again costs its digest only, and two projects
+Each file is named by its stem and its content, so the same photo again costs its digest only, and projects
 may share it. What is written is what a viewer shows: turned as EXIF says, 8-bit RGB, at most ``max_side_px``
 wide or high. A file that cannot be read is told; the others go on.
 """
@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def photo_paths(folder: Path) -> list[Path]:
 
 
 def check_tags(tags: object, classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What a tags file holds: ``{"dog1.jpg": ["dog"], ...}``. Raises BadInput naming the first wrong entry."""
+    """What a tags file holds: ``{"dog1.jpg": ["dog"], ...}``. Raises BadInput naming the first bad one."""
     if not isinstance(tags, dict):
         raise BadInput(f"the tags want an object of picture: [classes], got {type(tags).__name__}")
     for name, given in tags.items():
@@ -104,10 +105,8 @@ def _copied(path: Path, settings: Settings) -> str:
     stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:40] or "photo"
     target = settings.media_root / PHOTOS / f"{stem}-{digest}.jpg"
     if not target.is_file():
-        source = SourceFrame(
-            0, path.name, None, lambda: open_image(path, max_pixels=settings.max_image_pixels)
-        )
-        jpeg = ClipFrame(source, settings.max_side_px).jpeg
+        read = partial(open_image, path, max_pixels=settings.max_image_pixels)
+        jpeg = ClipFrame(SourceFrame(0, path.name, None, read), settings.max_side_px).jpeg
         try:
             write_bytes(target, jpeg)
         except OSError as error:
