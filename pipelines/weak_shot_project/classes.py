@@ -118,31 +118,33 @@ def decide(
 
 def is_base(photo: ProjectPhoto, classes: ClassSet) -> bool:
     """Whether the photo's masks are whole and no novel class is on it: its background is background."""
-    return _is_whole(photo, classes) and not classes.novel.intersection(photo.tags)
+    return _is_whole(photo) and not classes.novel.intersection(photo.tags)
 
 
 def label_map(photo: ProjectPhoto, classes: ClassSet) -> NDArray[np.uint8] | None:
-    """(H, W) uint8 base class ids with the rest 0 or 255, or None when no base class is painted.
+    """(H, W) uint8 class ids with the rest 0 or 255, or None when no class that may be shown is painted.
 
-    Where two base classes overlap, the one painted later is seen, as in the editor. Pixels of novel and of
-    left out classes are 255 whatever lies over them.
+    Shown are base classes; of photos that are held out, for scoring, novel ones too. Where two overlap, the
+    one painted later is seen, as in the editor. All other painted pixels are 255 whatever lies over them.
     """
     opinion = photo.work.mask_opinion
-    base = {classes.names[i - 1]: i for i in classes.base_ids}
-    if opinion is None or not any(mask.label in base for mask in opinion.masks):
+    ids = range(1, len(classes) + 1) if photo.is_held_out else classes.base_ids
+    shown = {classes.name_of(i): i for i in ids}
+    if opinion is None or not any(mask.label in shown for mask in opinion.masks):
         return None
-    labels = np.full(photo.size_hw, BACKGROUND if is_base(photo, classes) else IGNORE, np.uint8)
+    has_background = _is_whole(photo) if photo.is_held_out else is_base(photo, classes)
+    labels = np.full(photo.size_hw, BACKGROUND if has_background else IGNORE, np.uint8)
     for saved in opinion.masks:
-        if saved.label in base:
-            labels[saved.mask] = base[saved.label]
+        if saved.label in shown:
+            labels[saved.mask] = shown[saved.label]
     for other in photo.work.opinions:  # also what only the other annotator painted
         for saved in other.masks:
-            if saved.label not in base:
+            if saved.label not in shown:
                 labels[saved.mask] = IGNORE
     return labels
 
 
-def _is_whole(photo: ProjectPhoto, classes: ClassSet) -> bool:
+def _is_whole(photo: ProjectPhoto) -> bool:
     opinion = photo.work.mask_opinion
     return opinion is not None and not opinion.lacks_masks and opinion.painted.issuperset(photo.tags)
 

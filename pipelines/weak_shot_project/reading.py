@@ -30,7 +30,7 @@ from pipelines.progress import Track, quiet
 from pipelines.weak_shot_project.classes import ProjectPhoto, TooLittle
 
 HELD_OUT_OF = 10
-"""One photo in so many is held out."""
+"""One painted photo in so many is held out."""
 
 MachineMasks = Callable[[int], Mapping[str, Collection[str]]]
 """Task -> region id -> digests of masks that were shown there (``Ledger.machine_digests``)."""
@@ -131,9 +131,14 @@ def _photo(
         return _Found((), (*notes, f"task {task_id}: has neither tag nor mask"))
     if len([o for o in work.opinions if o.masks]) > 1:
         notes.append(f"task {task_id}: {_two(work)}")
-    held_out = int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) % HELD_OUT_OF == 0
+    held_out = work.mask_opinion is not None and _is_drawn(path.read_bytes())
     photo = ProjectPhoto(f"task-{task_id:06d}", path, (height, width), held_out, work, tags)
     return _Found((photo,), tuple(notes))
+
+
+def _is_drawn(picture: bytes) -> bool:
+    """The same for the same picture, whatever else is in the project."""
+    return int(hashlib.sha256(picture).hexdigest(), 16) % HELD_OUT_OF == 0
 
 
 def _tags(work: TaskWork, data: Mapping[str, Any], config: LabelConfig) -> tuple[str, ...]:

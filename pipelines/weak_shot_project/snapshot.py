@@ -1,7 +1,7 @@
 """A project's photos as a snapshot that weak-shot training reads.
 
-``images/``, ``masks/`` (index PNGs: base classes, 0 and 255 only), ``annotations/`` (all that anyone saved,
-as Label Studio gave it), ``tags.json``, ``classes.json``, ``split.json`` and the manifest.
+``images/``, ``masks/`` (index PNGs; of photos that train base classes, 0 and 255 only), ``annotations/`` (all
+that anyone saved, as Label Studio gave it), ``tags.json``, ``classes.json`` and the manifest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POLICY = {
     "masks": "of several annotations the one starred as ground truth, else the one saved last",
     "tags": "what any annotation names, ticked or painted",
     "background": "0 where everything tagged is painted and no novel class is tagged, else 255",
-    "held_out": f"photos whose SHA-256 is divisible by {HELD_OUT_OF}, so that none ever changes sides",
+    "held_out": f"painted photos whose SHA-256 is divisible by {HELD_OUT_OF}; with novel classes, to score",
 }
 
 
@@ -54,9 +54,8 @@ def write_snapshot(
             tags[photo.name] = kept
             told[photo.name] = _told(photo, labels is not None, decision)
         writer.put_json("tags.json", tags)
-        writer.put_json("classes.json", decision.classes.to_json())
-        held_out = [photo.name for photo in photos if photo.is_held_out and photo.name in tags]
-        writer.put_json("split.json", {"held_out": held_out})
+        held_out = sorted(name for name in told if told[name]["held_out"])
+        writer.put_json("classes.json", {**decision.classes.to_json(), "held_out": held_out})
         return writer.finish(_about(reading, decision, told))
 
 
@@ -89,7 +88,7 @@ def _told(photo: ProjectPhoto, has_mask: bool, decision: Decision) -> dict[str, 
     whole = "whole" if is_base(photo, decision.classes) else "part"
     return {
         "task": photo.work.task_id,
-        "held_out": photo.is_held_out,
+        "held_out": photo.is_held_out and has_mask,  # without a mask there is nothing to score
         "mask": whole if has_mask else "none",
         "annotations": [_told_opinion(opinion, opinion is chosen) for opinion in photo.work.opinions],
         "agreement": {label: round(value, 4) for label, value in photo.work.agreement().items()},
