@@ -75,18 +75,6 @@ def without_boundary(seeds: Labels, boundary: Flags) -> Labels:
     return np.where(boundary, IGNORE, seeds).astype(np.uint8)
 
 
-def at_cells(labels: Labels, stride: int = 8) -> Labels:
-    """(…, H, W) -> (…, H/stride, W/stride): the label in the middle of each cell (nearest)."""
-    half = stride // 2
-    return labels[..., half::stride, half::stride]
-
-
-def from_cells(cells: Labels, size_hw: tuple[int, ...], stride: int = 8) -> Labels:
-    """(h, w) labels of cells -> (H, W): every pixel gets its cell's."""
-    whole = cells.repeat(stride, 0).repeat(stride, 1)
-    return whole[: size_hw[0], : size_hw[1]]
-
-
 def _dilated(values: Labels, square: Labels) -> Labels:
     # outside the picture nothing is known: 0 never wins a maximum
     grown = cv2.dilate(values, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)

@@ -21,7 +21,7 @@ from backends.core.palette import davis_palette
 from backends.training.files import read_tensors, save_atomically
 from backends.weak_shot import subjects
 from backends.weak_shot.album import Album
-from backends.weak_shot.labels import Labels, from_cells
+from backends.weak_shot.labels import Labels
 from backends.weak_shot.photos import Photo
 from backends.weak_shot.places import write_whole
 from backends.weak_shot.recipe import ResponseConfig
@@ -59,6 +59,16 @@ class PhotoFiles:
             self.make(photo)
         return path
 
+    def make(self, photo: Photo) -> None:
+        """Write the photo's map."""
+        raise NotImplementedError
+
+    def _at(self, photo: Photo) -> Path:
+        path = self.path(photo)
+        if not path.is_file():
+            self.make(photo)
+        return path
+
 
 class ResponseFiles(PhotoFiles):
     """Normalised responses of a photo's tags and the seeds that follow from them."""
@@ -79,14 +89,13 @@ class ResponseFiles(PhotoFiles):
         return np.asarray(self.album.shelf.get(self.path(photo), lambda: self._seeds(photo)), np.uint8)
 
     def _seeds(self, photo: Photo) -> Labels:
-        cells = np.asarray(read_tensors(self._at(photo))[0]["seeds"].numpy(), np.uint8)
-        return from_cells(cells, self.album.image(photo).shape)
+        return np.asarray(read_tensors(self._at(photo))[0]["seeds"].numpy(), np.uint8)
 
     def make(self, photo: Photo) -> None:
         image, ids, c = self.album.image(photo), self.album.photos.tag_ids(photo), self.config
         cams = responses(self.network, image, ids, c.scales, c.flip)
         how = c.refinement if c.refine else None
-        sure = seeds(cams, ids, image, c.seed_foreground, c.seed_background, how)
+        sure = seeds(cams, image, ids, c.seed_foreground, c.seed_background, how)
         self.path(photo).parent.mkdir(parents=True, exist_ok=True)
         tensors = {"cams": torch.from_numpy(cams).half(), "seeds": torch.from_numpy(sure)}
         save_atomically(tensors, self.path(photo), {})

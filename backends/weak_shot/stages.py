@@ -82,7 +82,10 @@ class Stages:
         """Responses and seeds of every tagged photo."""
         c = self.config
         network = self.classifier
-        settings = {"classifier": self._keys["classifier"], "responses": asdict(response_config(c))}
+        settings: dict[str, Any] = {
+            "classifier": self._keys["classifier"],
+            "responses": asdict(response_config(c)),
+        }
         settings["long_side_px"] = c.long_side_px
         folder = self._place("responses", settings)
         return ResponseFiles(folder, network, self.album, response_config(c), self.means.device)
@@ -92,7 +95,7 @@ class Stages:
         """Boundary probabilities of every photo, by a network trained on base masks."""
         c, album = self.config, self.album
         lending = self._lending
-        settings = {"photos": fingerprint(lending), "masks": c.masks, "band_px": c.band_px}
+        settings: dict[str, Any] = {"photos": fingerprint(lending), "masks": c.masks, "band_px": c.band_px}
         pupil = Pupil("boundary", "boundary", c.boundary_net, settings)
         network = self._trained(pupil, Lesson(lending, (), partial(targets.boundary, self)))
         folder = self._place("boundary-maps", {"boundary": self._keys["boundary"], "side": c.long_side_px})

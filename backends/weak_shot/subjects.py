@@ -16,7 +16,6 @@ from backends.core.errors import BadInput
 from backends.core.types import Image
 from backends.trunks import catalogue
 from backends.weak_shot import losses
-from backends.weak_shot.labels import at_cells
 from backends.weak_shot.neighbourhood import half_plane
 from backends.weak_shot.networks import (
     GRID,
@@ -28,6 +27,7 @@ from backends.weak_shot.networks import (
     dense_trunk,
     pair_affinities,
 )
+from backends.weak_shot.seam import SeamClassifier, seam_losses
 from backends.weak_shot.training import Batch, Losses
 
 Float = NDArray[np.float32]
@@ -39,8 +39,6 @@ def build(stage: str, trunk: str, n: int) -> nn.Module:
     if stage == "classifier":
         return Classifier(trunk, n)
     if stage == "seam":
-        from backends.weak_shot.seam import SeamClassifier
-
         return SeamClassifier(trunk, n)
     if stage == "boundary":
         return BoundaryNetwork(trunk)
@@ -62,8 +60,6 @@ def _tags(network: Any, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _seam(network: Any, batch: Batch) -> Mapping[str, Tensor]:
-    from backends.weak_shot.seam import seam_losses
-
     return seam_losses(network, batch.rgb, batch.tags)
 
 
@@ -72,8 +68,8 @@ def _boundary(network: Any, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _affinity(network: Any, batch: Batch) -> Mapping[str, Tensor]:
-    features = network(batch.rgb).float()
-    return {"loss": losses.affinity_loss(features, at_cells(batch.labels, GRID), OFFSETS)}
+    cells = batch.labels[:, GRID // 2 :: GRID, GRID // 2 :: GRID]  # the label in the middle of each cell
+    return {"loss": losses.affinity_loss(network(batch.rgb).float(), cells, OFFSETS)}
 
 
 def _segmentation(network: Any, batch: Batch) -> Mapping[str, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backends.core.errors import BadInput
 from backends.training import loop
 from backends.training.files import read_tensors, save_atomically
 from backends.training.learner import Learner, Schedule
@@ -19,10 +20,7 @@ from backends.weak_shot.sampling import Draw, Sample
 
 WEIGHTS = "weights.safetensors"
 PANELS = (
-    (
-        "loss",
-        {"loss": "whole loss", "tags": "tags", "agreement": "two sizes agree", "refined": "refined agree"},
-    ),
+    ("loss", {"loss": "whole loss", "tags": "tags", "er": "two sizes agree", "ecr": "refined agree"}),
     ("gradient norm", {"gradient": "before clipping at 1"}),
     ("learning rate", {"rate": "heads", "trunk_rate": "trunk"}),
 )
@@ -83,7 +81,8 @@ def learn(
 ) -> dict[str, Tensor]:
     """Train in ``folder``, or go on there, or find what is finished: the averaged weights, float32.
 
-    A finished stage is its ``weights.safetensors``; they appear whole or not at all.
+    A finished stage is its ``weights.safetensors``; they appear whole or not at all. Raises BadInput when the
+    loss is not finite.
     """
     weights = folder / WEIGHTS
     if not weights.is_file():
@@ -95,15 +94,18 @@ def learn(
         def batches(start: int) -> Iterator[Batch]:
             return loop.ahead(make, start, budget.steps)
 
-        loop.run(
-            training,
-            batches,
-            folder,
-            checkpoint_every=checkpoint_every,
-            last_step=budget.steps,
-            panels=PANELS,
-            label=label,
-        )
+        try:
+            loop.run(
+                training,
+                batches,
+                folder,
+                checkpoint_every=checkpoint_every,
+                last_step=budget.steps,
+                panels=PANELS,
+                label=label,
+            )
+        except FloatingPointError as error:
+            raise BadInput(f"{label}: {error}; a lower learning_rate may help") from error
         save_atomically(training.learner.average, weights, {})
         (folder / loop.CHECKPOINT).unlink(missing_ok=True)  # twice the size, and done with
     return read_tensors(weights)[0]
