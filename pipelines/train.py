@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from backends.core.errors import BadInput
 from backends.settings import from_env
 
 DOWNLOAD = "download"
-TRAINABLE = ("video_object", "clicks")
+TRAINABLE = ("video_object", "clicks", "video_semantic", "weak_shot")
 
 
 def train(
@@ -29,8 +30,11 @@ def train(
     stills: Path | None = None,
     device: str = "cpu",
     fresh: bool = False,
+    fold: int = 0,
 ) -> Path:
-    """Train ``algorithm`` on ``data`` (DAVIS layout) in run folder ``out``; returns the weights' path.
+    """Train ``algorithm`` on ``data`` in run folder ``out``; returns the weights' path.
+
+    ``data`` is in the DAVIS layout, or for weak_shot a folder of tagged photos whose fold ``fold`` is novel.
 
     ``overrides`` are ``KEY=VALUE`` with VALUE in JSON and dots for nested names (``sample.paste=0.5``). A run
     that was stopped goes on where it was unless ``fresh``. ``trunk`` is a file or the word ``download``: then
@@ -39,6 +43,8 @@ def train(
     """
     if algorithm not in TRAINABLE:
         raise BadInput(f"unknown algorithm {algorithm!r}; trainable: {', '.join(TRAINABLE)}")
+    if algorithm == "weak_shot" and stills is not None:
+        raise BadInput("weak_shot learns from the photos in --data alone; leave --stills out")
     room = f"backends.{algorithm}"  # its modules import torch, which is loaded only when something is trained
     recipe, run_folder = import_module(f"{room}.recipe"), import_module(f"{room}.run_folder")
     settings = recipe.config_from(read_config(config, overrides))
@@ -55,14 +61,23 @@ def train(
             _use_all_cores()  # torchrun says by OMP_NUM_THREADS how many each process gets
         weights: Path = run_folder.train(
             settings,
-            data,
+            *_material(algorithm, data, fold),
             out,
             trunk=_trunk_file(trunk, settings, trunks_dir),
             start_from=start_from,
-            photos=stills,
             device=own_device,
+            **({} if stills is None else {"photos": stills}),
         )
     return weights
+
+
+def _material(algorithm: str, data: Path, fold: int) -> tuple[Any]:
+    """What the room's training reads: the folder itself, or tagged photos opened from it."""
+    if algorithm != "weak_shot":
+        return (data,)
+    from backends.weak_shot.loaders import open_photos
+
+    return (open_photos(data, fold),)
 
 
 def _trunk_file(trunk: Path | None, settings: Any, trunks_dir: Path | None) -> Path | None:
@@ -71,7 +86,7 @@ def _trunk_file(trunk: Path | None, settings: Any, trunks_dir: Path | None) -> P
         return trunk
     from backends.trunks.download import fetch_trunk
 
-    name = getattr(settings.network, "trunk", "mobilenet_v2")
+    name = getattr(settings, "trunk", "") or getattr(settings.network, "trunk", "mobilenet_v2")
     return fetch_trunk(name, trunks_dir or from_env().models_dir / "trunks")
 
 
@@ -113,6 +128,8 @@ def _forget(out: Path) -> None:
         "curves.png",
     ):
         (out / name).unlink(missing_ok=True)
+    for stage in out.glob("*/stage.json"):
+        shutil.rmtree(stage.parent)
 
 
 def _use_all_cores() -> None:

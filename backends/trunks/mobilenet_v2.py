@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from backends.trunks.folding import IMAGENET_MEAN, IMAGENET_STD, fill, fold
 from backends.trunks.interface import Trunk
+from backends.trunks.phased import PhasedConv2d
 
 # expansion, output channels, repeats, stride: rows 2-6 of Table 2; the rest lies beyond stride 16
 _ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
@@ -29,7 +30,8 @@ class _ConvReLU6(nn.Sequential):
     ):
         pad: nn.Module = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 else nn.Identity()
         padding = kernel // 2 * dilation if stride == 1 else 0
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups)
+        kind = PhasedConv2d if dilation == 2 and groups > 1 else nn.Conv2d
+        conv = kind(inputs, outputs, kernel, stride, padding, dilation, groups)
         super().__init__(pad, conv, nn.ReLU6(inplace=True))
 
 

@@ -1,0 +1,102 @@
+"""A run folder, resumable to the same result after a kill; what it holds is told in ``training.loop``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from backends.training import distributed, loop
+from backends.training.curves import Panels
+from backends.video_semantic import sampling, scenes
+from backends.video_semantic.loaders import open_scenes
+from backends.video_semantic.recipe import TrainingConfig
+from backends.video_semantic.scenes import Scenes
+from backends.video_semantic.training import Training
+from backends.video_semantic.weights_file import ALGORITHM, save_weights
+
+PANELS: Panels = (
+    ("loss", {"loss": "all", "hard": "hard pixels", "jaccard": "soft Jaccard", "auxiliary": "auxiliary"}),
+    ("rate", {"rate": "heads", "trunk_rate": "trunk"}),
+)
+
+
+def train(
+    config: TrainingConfig,
+    data: Path,
+    run_dir: Path,
+    *,
+    trunk: Path | None = None,
+    start_from: Path | None = None,
+    photos: Path | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Run (or go on with) the training in ``run_dir``; returns ``weights.safetensors``.
+
+    ``data`` is in any layout that ``loaders`` knows; its split ``train`` is learned from. Ctrl-C and SIGKILL
+    lose at most ``checkpoint_every`` steps. Raises BadInput when the folder holds a run with another config.
+    """
+    learned = scenes.without_tail(open_scenes(data, "train"), config.held_out)
+    config = replace(config, network=replace(config.network, classes=len(learned.classes)))
+    loop.claim(config, run_dir)
+    stock = sampling.Stock(learned, count(learned))
+    training = Training(config, stock.counts.sum(0), device)
+    if not loop.resume(training, run_dir):
+        begin(training, trunk, start_from)
+    loop.run(
+        training,
+        partial(_batches, stock, config),
+        run_dir,
+        last_step=config.last_step,
+        checkpoint_every=config.checkpoint_every,
+        panels=PANELS,
+        shown=("loss", "jaccard"),
+    )
+    weights = run_dir / "weights.safetensors"
+    save_weights(training.learner.average, config.network, learned.classes, weights)
+    loop.write_card(run_dir, about(config, learned, start_from or trunk))
+    return weights
+
+
+def begin(training: Training, trunk: Path | None, start_from: Path | None) -> None:
+    """Fill a fresh network from another run's weights or an ImageNet trunk, if either is given."""
+    if start_from is not None:
+        from backends.training.files import read_tensors
+
+        training.learner.take_over({k: v.float() for k, v in read_tensors(start_from)[0].items()})
+    elif trunk is not None:
+        training.start_from_imagenet(trunk)
+
+
+def about(config: TrainingConfig, learned: Scenes, began_with: Path | None) -> dict[str, object]:
+    """What the run's card says of it."""
+    return {
+        "algorithm": ALGORITHM,
+        "config": asdict(config),
+        "classes": list(learned.classes),
+        "footage": [part.name for part in learned.footage],
+        "labelled_frames": len(learned.labelled()),
+        "began_with": began_with.name if began_with else "random weights",
+    }
+
+
+def count(learned: Scenes) -> NDArray[np.int64]:
+    """(labelled frames, n) pixels per class. Raises BadMask like ``Scenes.labels``."""
+    items = tqdm(learned.labelled(), desc="label maps", unit="frame", disable=None)
+    n = len(learned.classes)
+    return np.stack([np.bincount(learned.labels(*i).ravel(), minlength=256)[:n] for i in items])
+
+
+def _batches(stock: sampling.Stock, config: TrainingConfig, start: int) -> Iterator[list[sampling.Sample]]:
+    mine = distributed.share(config.batch)
+
+    def make(step: int) -> list[sampling.Sample]:
+        chosen = (step * config.batch + i for i in mine)
+        return [sampling.draw(stock, config.sample, config.seed, i) for i in chosen]
+
+    return loop.ahead(make, start, config.last_step)
