@@ -45,8 +45,13 @@ def propagate(command: argparse.ArgumentParser) -> None:
 
 def train(command: argparse.ArgumentParser) -> None:
     """``maskloop train``"""
-    command.add_argument("algorithm", help="what to train: video_object or clicks")
-    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("algorithm", help="what to train: video_object, clicks or weak_shot")
+    command.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout, or tagged photos"
+    )
+    command.add_argument(
+        "--fold", type=int, default=0, metavar="N", help="weak_shot: which classes are novel; default: 0"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     command.add_argument("--config", type=Path, metavar="FILE", help="JSON config; default: the shipped one")
     command.add_argument(

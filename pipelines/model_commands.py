@@ -57,6 +57,7 @@ def train(args: Namespace) -> int:
         stills=args.stills,
         device=args.device or current_settings().device,
         fresh=args.fresh,
+        fold=args.fold,
     )
     from backends.training.distributed import leads
 

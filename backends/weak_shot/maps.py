@@ -59,16 +59,6 @@ class PhotoFiles:
             self.make(photo)
         return path
 
-    def make(self, photo: Photo) -> None:
-        """Write the photo's map."""
-        raise NotImplementedError
-
-    def _at(self, photo: Photo) -> Path:
-        path = self.path(photo)
-        if not path.is_file():
-            self.make(photo)
-        return path
-
 
 class ResponseFiles(PhotoFiles):
     """Normalised responses of a photo's tags and the seeds that follow from them."""

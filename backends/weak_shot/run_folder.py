@@ -47,8 +47,8 @@ def train(
     """Run (or go on with) the stages in ``out``; returns ``weights.safetensors``, a bundle of all networks.
 
     ``trunk`` is a file of ImageNet weights. ``start_from`` is a bundle: its boundary and affinity networks
-    are taken as they are, so that only classifier and final network are trained. Raises BadInput when the photos
-    cannot teach the novel classes, for a folder of other settings, and for a bundle on another trunk.
+    are taken as they are, so that only classifier and final network are trained. Raises BadInput when the
+    photos cannot teach the novel classes, for a folder of other settings, and for weights on another trunk.
     """
     taught = {} if start_from is None else carried(weights_file.load(start_from), config)
     notes = check(photos, config.masks, taught=set(CARRIED) <= set(taught))
