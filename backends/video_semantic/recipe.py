@@ -32,7 +32,7 @@ class LossConfig:
 class TrainingConfig:
     """One run. Everything that decides the result; stored with it."""
 
-    steps: int = 4000
+    steps: int = 3600
     batch: int = 8
     seed: int = 0
     learning_rate: float = 1.5e-3
