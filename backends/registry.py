@@ -61,7 +61,7 @@ class Registry:
         """The version to answer with. Raises SetupFault when neither a promoted nor a shipped one exists."""
         version = self._pointer(algorithm)[0]
         if version == SHIPPED:
-            return self._shipped(algorithm)
+            return self.shipped(algorithm)
         weights = self._folder(algorithm, version) / "weights.safetensors"
         if weights.is_file():
             return Served(version, weights)
@@ -82,7 +82,7 @@ class Registry:
                 found.append(Version(name, weights, name == now, False, weights.stat().st_mtime, card))
         found.sort(key=lambda version: (-version.added_at, version.name))
         try:
-            shipped = self._shipped(algorithm)
+            shipped = self.shipped(algorithm)
         except SetupFault:
             return found
         added_at = shipped.weights.stat().st_mtime
@@ -139,7 +139,7 @@ class Registry:
 
     def _whole(self, algorithm: str, version: str) -> Served:
         if version == SHIPPED:
-            return self._shipped(algorithm)
+            return self.shipped(algorithm)
         weights = self._folder(algorithm, version) / "weights.safetensors"
         if not weights.is_file():
             raise BadInput(f"no version {version!r} of {algorithm!r} below {self.models_dir}")
@@ -149,7 +149,8 @@ class Registry:
             )
         return Served(version, weights)
 
-    def _shipped(self, algorithm: str) -> Served:
+    def shipped(self, algorithm: str) -> Served:
+        """The weights that came with this release. Raises SetupFault where none did."""
         weights = _SHIPPED / algorithm / "weights" / "weights.safetensors"
         if not weights.is_file():
             raise SetupFault(f"no weights for {algorithm!r}: train some with `maskloop train {algorithm}`")
