@@ -1,0 +1,278 @@
+"""A project in a running Label Studio becomes a snapshot, a run and a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backends.core.errors import BadInput, BadLabelConfig
+from backends.core.types import Mask
+from backends.labelstudio.client import LabelStudioClient
+from backends.labelstudio.media import FrameLocator
+from backends.weak_shot.loaders import open_photos
+from pipelines.export.snapshot import Snapshot, open_snapshot
+from pipelines.weak_shot_project.classes import Enough, TooLittle, decide
+from pipelines.weak_shot_project.reading import ProjectReading, read_project, unsubmitted
+from pipelines.weak_shot_project.snapshot import write_snapshot
+from tests.label_studio import LabelStudioServer
+from tests.project_house import block, config_xml, painted, ticked
+
+pytestmark = pytest.mark.labelstudio
+
+SIZE_HW = (48, 64)
+SKIN, HAT, DOG = (
+    block(*corners, size_hw=SIZE_HW) for corners in ((4, 30, 4, 20), (20, 40, 15, 40), (5, 25, 40, 60))
+)
+ENOUGH = Enough(base_photos=3, masks=3, tags=4)
+PEOPLE = ((230, 190, 160), (40, 90, 200), (120, 70, 30))
+"""The colours of skin, hat and dog."""
+
+
+@dataclass
+class Project:
+    """One project with pictures and annotations, through the API as the editor would save them."""
+
+    server: LabelStudioServer
+    client: LabelStudioClient
+    id: int
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def task(self, masks: Sequence[tuple[int, Mask]] = (), reference: str = "", **data: Any) -> int:
+        """A picture that shows these masks in their colours."""
+        return self.client.import_tasks(
+            self.id, [{"data": {"image": reference or self.picture(masks), **data}}]
+        )[0]
+
+    def picture(self, masks: Sequence[tuple[int, Mask]] = ()) -> str:
+        pixels = self.rng.integers(60, 120, (*SIZE_HW, 3), dtype=np.uint8)
+        for colour, mask in masks:
+            pixels[mask] = PEOPLE[colour] + self.rng.integers(-8, 8, (int(mask.sum()), 3))
+        folder = self.server.media_root / "photos" / f"p{self.id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{len(list(folder.iterdir())):05d}.png"
+        Image.fromarray(pixels).save(folder / name)
+        return f"/data/local-files/?d=photos/p{self.id}/{name}"
+
+    def annotate(self, task: int, *result: dict[str, Any], **fields: Any) -> int:
+        body = {"result": list(result), "lead_time": 3.0, **fields}
+        return int(self.client.connection.post(f"/api/tasks/{task}/annotations/", body)["id"])
+
+    def locator(self, cache: Path) -> FrameLocator:
+        return FrameLocator(self.server.media_root, self.server.url, self.server.token, cache, timeout_s=3)
+
+
+def new_project(server: LabelStudioServer, xml: str) -> Project:
+    client = LabelStudioClient(server.url, server.token)
+    project = Project(server, client, int(client.create_project("tagged photos", xml)["id"]))
+    (server.media_root / "photos").mkdir(exist_ok=True)
+    client.put_local_storage(project.id, str(server.media_root / "photos"))
+    return project
+
+
+@pytest.fixture
+def project(label_studio: LabelStudioServer) -> Project:
+    return new_project(label_studio, config_xml())
+
+
+@dataclass(frozen=True)
+class Full:
+    """A project with everything in it, what was read of it, and its tasks by what they are."""
+
+    project: Project
+    tasks: dict[str, int]
+    reading: ProjectReading
+    snapshot: Snapshot
+
+
+@pytest.fixture(scope="module")
+def full(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Full:
+    project = new_project(label_studio, config_xml(tags=("skin", "hat", "dog", "blurry")))
+    tasks = bad_and_good(project)
+    folder = tmp_path_factory.mktemp("full")
+    reading = read_project(project.client, project.id, project.locator(folder / "cache"))
+    decision = decide(reading.photos, reading.class_names, ENOUGH)
+    return Full(project, tasks, reading, write_snapshot(reading, decision, folder / "snapshots"))
+
+
+def bad_and_good(project: Project) -> dict[str, int]:
+    """Ten base photos, eight novel ones, and one of each kind of trouble."""
+    tasks: dict[str, int] = {}
+    for i in range(10):
+        tasks[f"base {i}"] = project.task([(0, SKIN), (1, HAT)])
+        project.annotate(
+            tasks[f"base {i}"], ticked("skin", "hat"), painted("skin", SKIN), painted("hat", HAT)
+        )
+    for i in range(8):
+        tasks[f"novel {i}"] = project.task([(2, DOG)])
+        project.annotate(tasks[f"novel {i}"], ticked("dog"))
+    cut = painted("hat", HAT, "cut")
+    cut["value"]["rle"] = cut["value"]["rle"][:40]
+    cases: dict[str, Sequence[Any]] = {
+        "leak": [ticked("skin", "dog"), painted("skin", SKIN)],
+        "broken": [painted("skin", SKIN), cut],
+        "other size": [painted("skin", SKIN), painted("hat", block(1, 9, 1, 9), "small")],
+        "empty": [],
+        "blurry": [ticked("skin", "blurry")],
+    }
+    for name, result in cases.items():
+        tasks[name] = project.task()
+        project.annotate(tasks[name], *result)
+    tasks["skipped"] = project.task()
+    project.annotate(tasks["skipped"], painted("skin", SKIN), was_cancelled=True)
+    tasks["two people"] = project.task()
+    project.annotate(tasks["two people"], ticked("dog"), painted("skin", HAT))
+    project.annotate(tasks["two people"], ticked("skin"), painted("skin", SKIN))
+    tasks["accepted"] = project.task()
+    proposal = painted("skin", SKIN, "skin_f0000")
+    project.client.create_prediction(tasks["accepted"], [proposal], "weak_shot-1a2b3c4d")
+    project.annotate(tasks["accepted"], proposal)
+    tasks["unreachable"] = project.task(reference="http://127.0.0.1:9/photo.jpg")
+    tasks["gone"] = project.task(reference="/data/local-files/?d=photos/none.png")
+    tasks["no picture"] = project.task(reference="/data/local-files/?d=photos/broken.png")
+    (project.server.media_root / "photos" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    for name in ("unreachable", "gone", "no picture"):
+        project.annotate(tasks[name], ticked("dog"))
+    tasks["came with tags"] = project.task(tags=["dog"])
+    tasks["untouched"] = project.task()
+    return tasks
+
+
+def named(task: int) -> str:
+    return f"task-{task:06d}"
+
+
+def test_classes_come_from_masks_and_tags(full: Full) -> None:
+    photos = open_photos(full.snapshot.folder, 0)
+    assert photos.layout == "snapshot" and photos.classes.novel == {"dog"}
+    assert photos.classes.names == ("skin", "hat", "dog")
+
+
+def test_every_trouble_is_named_and_the_others_go_on(full: Full) -> None:
+    notes = {
+        name: " / ".join(n for n in full.reading.notes if n.startswith(f"task {t}:"))
+        for name, t in full.tasks.items()
+    }
+    wanted = {
+        "broken": "cut off",
+        "other size": "size is 32x24; the frames are 64x48",
+        "empty": "neither tag nor mask",
+        "blurry": "'blurry' is no label of the brush",
+        "skipped": "skipped by the annotator",
+        "two people": "several annotations with masks (IoU skin",
+        "unreachable": "private network",
+        "gone": "none.png",
+        "no picture": "broken.png",
+    }
+    for name, words in wanted.items():
+        assert words in notes[name], f"{name}: {notes[name]!r}"
+    assert {name for name, told in notes.items() if told} == set(wanted)
+    used = {photo.name for photo in full.reading.photos}
+    left = {"empty", "skipped", "unreachable", "gone", "no picture", "untouched"}
+    assert used == {named(task) for name, task in full.tasks.items() if name not in left}
+    assert full.snapshot.manifest["notes"][: len(full.reading.notes)] == list(full.reading.notes)
+
+
+def test_the_loader_gives_back_what_was_painted(full: Full) -> None:
+    photos = open_photos(full.snapshot.folder, 0)
+    by_name = {photo.name: photo for photo in (*photos.train, *photos.held_out)}
+    expected = np.zeros(SIZE_HW, np.uint8)
+    expected[SKIN], expected[HAT] = 1, 2
+    for i in range(10):
+        photo = by_name[named(full.tasks[f"base {i}"])]
+        assert np.array_equal(photos.base_truth(photo), expected)
+        assert photo.image_path.read_bytes() == full.reading.photos[i].image.read_bytes()
+    assert by_name[named(full.tasks["novel 0"])].tags == ("dog",)
+    assert by_name[named(full.tasks["came with tags"])].tags == ("dog",)
+    assert not photos.notes
+
+
+def test_no_novel_pixel_is_in_a_mask_that_trains(full: Full) -> None:
+    photos = open_photos(full.snapshot.folder, 0)
+    novel = photos.classes.novel_ids
+    for photo in photos.train:
+        if photo.mask_path is None:
+            continue
+        values = set(np.unique(np.asarray(Image.open(photo.mask_path))).tolist())
+        assert not values & set(novel), photo.name
+        if photos.is_novel(photo):
+            assert 0 not in values, f"{photo.name} has background around a novel object"
+    base = {photo.name for photo in photos.base_images}
+    assert named(full.tasks["leak"]) not in base and named(full.tasks["two people"]) not in base
+    part = next(photo for photo in photos.train if photo.name == named(full.tasks["broken"]))
+    assert set(np.unique(photos.base_truth(part))) == {1, 255}, "the hat that cannot be read is no background"
+
+
+def test_the_manifest_says_who_and_what(full: Full) -> None:
+    told = full.snapshot.manifest["photos"]
+    two = told[named(full.tasks["two people"])]
+    assert [a["masks_count"] for a in two["annotations"]] == [False, True] and two["agreement"]["skin"] < 1
+    assert {a["by"] for a in two["annotations"]} == {full.project.server.username}
+    [accepted] = told[named(full.tasks["accepted"])]["annotations"]
+    assert [(m["origin"], m["proposed_by"]) for m in accepted["masks"]] == [
+        ("accepted", "weak_shot-1a2b3c4d")
+    ]
+    [base] = told[named(full.tasks["base 0"])]["annotations"]
+    assert {m["origin"] for m in base["masks"]} == {"painted"}
+    raw = json.loads(
+        (full.snapshot.folder / f"annotations/{named(full.tasks['two people'])}.json").read_text()
+    )
+    assert [len(annotation["result"]) for annotation in raw] == [2, 2], "both annotations are kept"
+
+
+def test_reading_twice_gives_one_snapshot_and_a_change_another(full: Full, tmp_path: Path) -> None:
+    project = full.project
+
+    def taken() -> Snapshot:
+        reading = read_project(project.client, project.id, project.locator(tmp_path / "cache"))
+        return write_snapshot(reading, decide(reading.photos, reading.class_names, ENOUGH), tmp_path)
+
+    first = taken()
+    assert first.digest == full.snapshot.digest, "a snapshot's name comes from what is in it, nothing else"
+    project.annotate(project.task(), ticked("dog"))
+    assert taken().digest != first.digest
+    assert open_snapshot(first.folder) == first, "the earlier one is still whole"
+
+
+@pytest.mark.parametrize(
+    ("xml", "says"),
+    [
+        (config_xml().replace("Choices", "Style").replace("Choice ", "Style "), "lacks Choices"),
+        (config_xml().replace("BrushLabels", "PolygonLabels"), "lacks BrushLabels"),
+        (config_xml().replace('value="$image"', 'valueList="$image"'), "several pages"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused(
+    label_studio: LabelStudioServer, tmp_path: Path, xml: str, says: str
+) -> None:
+    project = new_project(label_studio, xml)
+    with pytest.raises(BadLabelConfig, match=says):
+        read_project(project.client, project.id, project.locator(tmp_path))
+
+
+def test_empty_and_idle_projects_are_told_apart(project: Project, tmp_path: Path) -> None:
+    def read() -> ProjectReading:
+        return read_project(project.client, project.id, project.locator(tmp_path))
+
+    with pytest.raises(TooLittle, match="has no tasks"):
+        read()
+    task = project.task()
+    with pytest.raises(TooLittle, match="of 1 tasks 1 are not annotated and 0 cannot be used"):
+        read()
+    project.client.connection.post(f"/api/tasks/{task}/drafts", {"result": [ticked("dog")], "lead_time": 1})
+    with pytest.raises(TooLittle, match="1 are not annotated"):
+        read()
+    assert f"1 tasks hold work that is not submitted, which does not count (task {task})" == unsubmitted(
+        project.client, project.id
+    )
+    project.annotate(task)
+    with pytest.raises(TooLittle, match=r"0 are not annotated and 1 cannot be used .*neither tag nor mask"):
+        read()
+    with pytest.raises(BadInput):
+        read_project(project.client, 999_999, project.locator(tmp_path))
