@@ -128,8 +128,10 @@ class _Run:
         segmenter = self.work.segmenter(row.model_version)
         drawn = ledger.anchors(row.id)
         for frame in self.watch.segment(segmenter, clip, prompts_of(row.payload)):
+            # the same words about fifty pictures of a batch are one message
+            about = None if row.kind == PSEUDO_LABEL else row.task_id
             for note in frame.notes:
-                self.work.tell("info", f"{note[:1].upper()}{note[1:]}", row.task_id)
+                self.work.tell("info", f"{note[:1].upper()}{note[1:]}.".replace("..", "."), about)
             kept = keep_drawn(frame, drawn)
             self._react(ledger.put_frame(row.id, row.generation, kept, self.network_s))
         if not ledger.frames(row.id):

@@ -22,6 +22,7 @@ from backends.notices import Notices
 from backends.queues import WARM_QUEUES
 from backends.registry import Registry
 from backends.settings import Settings
+from pipelines.tag_masks import keep_drawn
 from tests.predict_requests import SIZE_HW, ScriptedLabelStudio, disc
 
 SECRET = "flow-secret-0123456789"
@@ -52,6 +53,7 @@ class PacedWorker:
         self.stop_after: int | None = None
         self.fail_at: int | None = None
         self.vanish_from: int | None = None
+        self.trust: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -76,6 +78,9 @@ class PacedWorker:
         self.ledger.close()
 
     def _work(self, row: JobRow) -> None:
+        if row.kind != "propagate":
+            self._make_masks(row)
+            return
         anchors = self.ledger.anchors(row.id)
         for index in range(row.total):
             if self.stop_after is not None and index >= self.stop_after:
@@ -100,6 +105,21 @@ class PacedWorker:
             if self.ledger.put_frame(row.id, row.generation, frame) == "cancelling":
                 self.ledger.finish_cancelled(row.id, row.generation, 0.0)
                 return
+        self.ledger.finish(row.id, row.generation, 0.1)
+
+    def _make_masks(self, row: JobRow) -> None:
+        """A disc for each tag, from left to right; ``trust`` says how sure of it the model is."""
+        if self.fail_at is not None:
+            self.ledger.fail(row.id, row.generation, "the picture cannot be decoded", 0.0)
+            return
+        boxes = {name: corners for name, *corners in row.payload["boxes"]}
+        masks = {}
+        for number, name in enumerate(row.payload["tags"]):
+            x0, y0, x1, y1 = boxes.get(name, (8 + 20 * number, 16, 8 + 20 * number, 16))
+            masks[name] = disc(round((x0 + x1) / 2), round((y0 + y1) / 2), 6, row.size_hw)
+        frame = FrameMasks(0, masks, {name: self.trust.get(name, 0.9) for name in masks})
+        kept = keep_drawn(frame, self.ledger.anchors(row.id))
+        self.ledger.put_frame(row.id, row.generation, kept)
         self.ledger.finish(row.id, row.generation, 0.1)
 
 
@@ -176,13 +196,13 @@ class ServedHouse:
         self.label_studio.stop()
 
 
-def serve_a_model(models_dir: Path, folder: Path) -> str:
+def serve_a_model(models_dir: Path, folder: Path, algorithm: str = "video_object") -> str:
     """A served version whose weights nobody loads here; returns its name."""
     weights = folder / "weights.safetensors"
     weights.write_bytes(b"not loaded by the server")
     registry = Registry(models_dir)
-    version = registry.add("video_object", weights).version
-    registry.promote("video_object", version)
+    version = registry.add(algorithm, weights).version
+    registry.promote(algorithm, version)
     return version
 
 

@@ -23,7 +23,7 @@ _WARM = "video_object"
 """Loaded when the worker starts; the others when a job first asks."""
 
 
-def _unheard(level: str, text: str, task_id: int) -> None:
+def _unheard(level: str, text: str, task_id: int | None) -> None:
     """Nobody is told; the ledger has the job's error in any case."""
 
 
@@ -44,7 +44,7 @@ class Collaborators:
     """Load the served model and return its version."""
     stopping: Callable[[], bool] = field(default=lambda: False)
     """True once the worker was asked to stop: give the job back between two frames."""
-    tell: Callable[[str, str, int], None] = field(default=_unheard)
+    tell: Callable[[str, str, int | None], None] = field(default=_unheard)
     """(level, words, task) for the console; never raises."""
 
 
