@@ -126,12 +126,12 @@ def attend(
 ) -> Tensor:
     """What the selected cells read in the past frames: (heads, M, e), in ``plan.order``.
 
-    ``queries`` (heads, M, e) in ``plan.order``, already scaled. ``keys`` and ``values``: one (heads, B h w, e)
-    per past frame, nearest first. ``bias`` (n_k, heads) belongs to the scores, counted over age, dy, dx.
+    ``queries`` (heads, M, e) in ``plan.order``, already scaled. ``keys`` and ``values``: one (heads, B h w,
+    e) per past frame, nearest first. ``bias`` (n_k, heads) belongs to the scores, counted over age, dy, dx.
     """
     table = bias[plan.tile.bias_row].masked_fill(~plan.tile.inside[..., None], -math.inf)
     table = table.permute(2, 0, 1).to(queries.dtype)
-    out: Tensor = _Tiles.apply(plan, queries, table, *keys, *values)
+    out: Tensor = _Tiles.apply(plan, queries, table, *keys, *values)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -192,8 +192,8 @@ def _bias(plan: Plan, chunk: Chunk, table: Tensor, exists: Tensor) -> Tensor:
 
 def _seen(plan: Plan, rows: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Keys and values (heads, n, U, e) of the tiles' unions."""
-    sizes = plan.tile.sizes
-    parts = [part.flatten() for part in rows.split(sizes, 1)]
+    sizes = list(plan.tile.sizes)
+    parts = [part.flatten() for part in torch.split(rows, sizes, 1)]
     both = []
     for tensors in (past[: len(sizes)], past[len(sizes) :]):
         seen = [
@@ -206,6 +206,6 @@ def _seen(plan: Plan, rows: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Ten
 
 def _give_back(plan: Plan, rows: Tensor, grad: Tensor, to: Sequence[Tensor]) -> None:
     """Add gradients (heads, n, U, e) to the rows they came from."""
-    sizes = plan.tile.sizes
-    for whole, at, part in zip(to, rows.split(sizes, 1), grad.split(sizes, 2), strict=True):
+    sizes = list(plan.tile.sizes)
+    for whole, at, part in zip(to, torch.split(rows, sizes, 1), torch.split(grad, sizes, 2), strict=True):
         whole.index_add_(1, at.flatten(), part.flatten(1, 2))

@@ -91,7 +91,7 @@ def apart(one: Tensor, other: Tensor) -> float:
 
 
 def together(network: Scene, frames: Tensor) -> Tensor:
-    """A whole clip at once, (F, 3, H, W) -> logits (F, n, H, W): the same answers as a stream without cuts."""
+    """A whole clip at once, (F, 3, H, W) -> logits (F, n, H, W): the answers of a stream without cuts."""
     size_hw = (int(frames.shape[-2]), int(frames.shape[-1]))
     features, temporal = network.encode(frames), network.temporal
     if temporal is not None and temporal.rho:

@@ -76,7 +76,7 @@ class Memory:
 
     def of(self, sample: int) -> Memory:
         """One sample of the batch."""
-        batch, height, width = self.shape
+        _, height, width = self.shape
         rows = slice(sample * height * width, (sample + 1) * height * width)
         return Memory(self.keys[:, rows], self.values[:, rows], (1, height, width))
 
@@ -118,7 +118,8 @@ class SparseTemporal(nn.Module):
         self.score = scorer(config.queries, config.radius)
         self.reduce = nn.Conv2d(channels, width, 1)
         self.norm_in = nn.LayerNorm(width)
-        self.to_query, self.to_key = nn.Linear(width, width), nn.Linear(width, width)
+        # a constant added to all keys changes no softmax, so theirs have none
+        self.to_query, self.to_key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.to_value, self.merge = nn.Linear(width, width), nn.Linear(width, width)
         self.bias = nn.Parameter(torch.zeros(self.radii.n_keys, self.heads))
         self.norm_read, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
