@@ -47,12 +47,25 @@ def train(command: argparse.ArgumentParser) -> None:
     """``maskloop train``"""
     command.add_argument("algorithm", help="what to train: video_object, clicks or weak_shot")
     command.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout, or tagged photos"
+        "--data", type=Path, metavar="DIR", help="data in the DAVIS layout, or tagged photos"
+    )
+    command.add_argument(
+        "--project",
+        type=int,
+        metavar="P",
+        help="weak_shot: instead of --data, the tags and masks of this Label Studio project",
+    )
+    command.add_argument(
+        "--novel",
+        metavar="A,B",
+        help="with --project: learn these classes from their tags although some masks are painted",
     )
     command.add_argument(
         "--fold", type=int, default=0, metavar="N", help="weak_shot: which classes are novel; default: 0"
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run's folder; with --project one below the data folder"
+    )
     command.add_argument("--config", type=Path, metavar="FILE", help="JSON config; default: the shipped one")
     command.add_argument(
         "--set",
@@ -102,8 +115,14 @@ def calibrate(command: argparse.ArgumentParser) -> None:
 
 def evaluate(command: argparse.ArgumentParser) -> None:
     """``maskloop evaluate``"""
-    command.add_argument("algorithm", help="what to score: video_object")
-    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="data in the DAVIS layout")
+    command.add_argument("algorithm", help="what to score: video_object or weak_shot")
+    command.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="data in the DAVIS layout; for weak_shot a folder of tagged photos with masks",
+    )
     command.add_argument("--sequences", metavar="A,B", help="sequences, with commas between; default: all")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")
     command.add_argument(
@@ -111,6 +130,36 @@ def evaluate(command: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="write the scored masks here: SEQUENCE/FRAME.png, index colours",
+    )
+    command.add_argument(
+        "--fold", type=int, default=0, metavar="I", help="weak_shot: whose classes are novel; default: 0"
+    )
+    command.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN",
+        dest="of_run",
+        help="weak_shot: a run's folder; default: the shipped run",
+    )
+    add_model(command)
+
+
+def pseudo_label(command: argparse.ArgumentParser) -> None:
+    """``maskloop pseudo-label``"""
+    command.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of photos")
+    command.add_argument(
+        "--tags",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help='JSON: what is in each photo, {"photo": ["tag", ...], ...}',
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="one PNG per photo, classes.json and scores.json go here",
     )
     add_model(command)
 

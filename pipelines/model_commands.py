@@ -44,6 +44,12 @@ def propagate(args: Namespace) -> int:
 
 def train(args: Namespace) -> int:
     """``maskloop train``"""
+    if args.project is not None or args.novel:
+        from pipelines.weak_shot_project.command import train_project
+
+        return train_project(args)
+    if args.data is None or args.out is None:
+        raise BadInput("train wants --data DIR and --out DIR (weak_shot can do with --project P instead)")
     from pipelines.train import train as run
 
     weights = run(
@@ -68,6 +74,10 @@ def train(args: Namespace) -> int:
 
 def evaluate(args: Namespace) -> int:
     """``maskloop evaluate``"""
+    if args.algorithm == "weak_shot":
+        from pipelines.weak_shot_commands import evaluate as evaluate_weak_shot
+
+        return evaluate_weak_shot(args)
     from pipelines.atomic import write_json
     from pipelines.evaluate import evaluate_video_object, table
     from pipelines.progress import bar
@@ -84,6 +94,13 @@ def evaluate(args: Namespace) -> int:
     if args.json:
         write_json(args.json, report)
     return 0
+
+
+def pseudo_label(args: Namespace) -> int:
+    """``maskloop pseudo-label``"""
+    from pipelines.weak_shot_commands import pseudo_label as run
+
+    return run(args)
 
 
 def calibrate(args: Namespace) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 from backends.core.errors import BadInput
 from backends.settings import from_env
+from pipelines.export.snapshot import is_snapshot, open_snapshot
+from pipelines.progress import bar
 
 DOWNLOAD = "download"
 TRAINABLE = ("video_object", "clicks", "video_semantic", "weak_shot")
@@ -72,11 +74,16 @@ def train(
 
 
 def _material(algorithm: str, data: Path, fold: int) -> tuple[Any]:
-    """What the room's training reads: the folder itself, or tagged photos opened from it."""
+    """What the room's training reads: the folder itself, or tagged photos opened from it.
+
+    Raises BadInput for a snapshot that was edited.
+    """
     if algorithm != "weak_shot":
         return (data,)
     from backends.weak_shot.loaders import open_photos
 
+    if is_snapshot(data):
+        open_snapshot(data, progress=bar)
     return (open_photos(data, fold),)
 
 

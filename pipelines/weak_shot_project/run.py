@@ -56,6 +56,7 @@ class Outcome:
     """A finished run, registered and not yet served."""
 
     run: Path
+    weights: Path
     snapshot: Snapshot
     version: str
 
@@ -98,7 +99,7 @@ def train_project(
             device=wishes.device,
         )
         version = _register(settings, project_id, snapshot, run, weights)
-        return Outcome(run, snapshot, version)
+        return Outcome(run, weights, snapshot, version)
 
 
 def take_snapshot(
