@@ -115,6 +115,7 @@ class Stages:
             if c.boundary:
                 self.boundary.fill(others)
                 settings["boundary"] = self._keys["boundary-maps"]
+                settings["threshold"] = c.walk.threshold
         pupil = Pupil("affinity", "affinity", c.affinity, settings)
         return self._trained(pupil, Lesson(base, others, partial(targets.affinity, self)))
 

@@ -1,0 +1,109 @@
+"""The rows of the weak-shot ladder for one fold and seed: trained and scored once, found again afterwards."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from backends.core.errors import BadInput
+from backends.weak_shot import everywhere
+from backends.weak_shot.album import Album, check, fingerprint
+from backends.weak_shot.confusion import new_confusion, scores
+from backends.weak_shot.loaders import open_photos
+from backends.weak_shot.photos import Photos
+from backends.weak_shot.pictures import Shelf
+from backends.weak_shot.places import file_digest, shared
+from backends.weak_shot.recipe import TrainingConfig, config_from
+from backends.weak_shot.stages import Means, Stages
+from pipelines.atomic import write_json
+
+
+class LadderRun:
+    """One fold with one seed; its rows share photos in memory and stages on disk."""
+
+    def __init__(
+        self, data: Path, fold: int, seed: int, out: Path, trunk: Path | None, device: str, choosing: bool
+    ):
+        """``choosing``: the held-out photos are replaced by a part of the training photos."""
+        self.data, self.fold, self.seed, self.trunk, self.device = data, fold, seed, trunk, device
+        self.choosing = choosing
+        self.folder = out / f"fold-{fold}" / f"seed-{seed}"
+
+    @cached_property
+    def photos(self) -> Photos:
+        """The fold's photos. Raises BadInput when none that is held out has a mask."""
+        photos = open_photos(self.data, self.fold)
+        photos = photos.for_choosing() if self.choosing else photos
+        if not any(photo.mask_path for photo in photos.held_out):
+            raise BadInput(f"{self.data}: no held-out photo has a mask, so nothing can be scored")
+        return photos
+
+    def report(self, row: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Train what the row still needs, score it, write ``ROW.json``; or read that when it is there.
+
+        Raises BadInput when it is there with other settings.
+        """
+        config = config_from({**values, "seed": self.seed})
+        path, settings = self.folder / f"{row}.json", self._settings(config)
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text())
+            if found["settings"] != settings:
+                raise BadInput(f"{path} was made with other settings; choose another --out or those settings")
+            return found
+        check(self.photos, config.masks, taught=False)
+        stages = Stages(config, Means(self._album(config), self._place, self.trunk, None, self.device))
+        report = {"row": row, "fold": self.fold, "seed": self.seed, **self._scores(stages)}
+        write_json(path, {**report, "settings": settings})
+        return {**report, "settings": settings}
+
+    def _scores(self, stages: Stages) -> dict[str, Any]:
+        classes, config = self.photos.classes, stages.config
+        masks, result = new_confusion(classes), new_confusion(classes)
+        network = stages.segmentation
+        chosen = [photo for photo in self.photos.held_out if photo.mask_path is not None]
+        for photo in tqdm(chosen, desc="scoring", unit="photo", mininterval=_pause_s()):
+            truth = self.photos.truth(photo)
+            if not config.oracle:
+                masks.add(truth, stages.pseudo_mask(photo, (truth.shape[0], truth.shape[1])))
+            found = everywhere.label_map(
+                network, self.photos.image(photo), long_side_px=config.long_side_px, device=self.device
+            )
+            result.add(truth, found)
+        told = None if config.oracle else scores(masks, classes).to_json()
+        return {"photos": len(chosen), "pseudo_masks": told, "network": scores(result, classes).to_json()}
+
+    @cached_property
+    def _place(self) -> Any:
+        return shared(self.folder / "stages")
+
+    def _album(self, config: TrainingConfig) -> Album:
+        if config.long_side_px not in self._albums:
+            shelf = Shelf(config.memory_mb * 1_000_000)
+            self._albums[config.long_side_px] = Album(self.photos, config.long_side_px, shelf)
+        return self._albums[config.long_side_px]
+
+    @cached_property
+    def _albums(self) -> dict[int, Album]:
+        return {}
+
+    def _settings(self, config: TrainingConfig) -> dict[str, Any]:
+        photos = replace(self.photos, notes=())
+        told = {
+            "config": asdict(config),
+            "train": fingerprint(photos.train),
+            "held_out": fingerprint(photos.held_out),
+            "trunk": file_digest(self.trunk),
+        }
+        settings: dict[str, Any] = json.loads(json.dumps(told))  # tuples become lists, as they come back
+        return settings
+
+
+def _pause_s() -> float:
+    return 0.1 if sys.stderr.isatty() else 10.0
