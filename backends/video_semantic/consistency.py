@@ -71,10 +71,11 @@ def carried_back(labels: Labels, flow: Float) -> Labels:
 
 @dataclass(frozen=True)
 class Agreement:
-    """One pair of neighbours: IoU per class (n,), NaN where neither frame shows it; all and visible pixels."""
+    """IoU per class (n,) of one pair of neighbours; NaN for a class that neither of them shows."""
 
     per_class: NDArray[np.float64]
     per_class_occ: NDArray[np.float64]
+    """Over the pixels that both frames see."""
 
 
 class Consistency:
@@ -122,19 +123,19 @@ class Consistency:
         return self._visible.iou()
 
 
-def _remap(values: NDArray[np.generic], flow: Float, how: int, outside: float) -> NDArray[np.generic]:
+def _remap(values: Labels | Float, flow: Float, how: int, outside: float) -> Float:
     height, width = flow.shape[:2]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     border = (outside,) * (values.shape[2] if values.ndim == 3 else 1)
-    found: NDArray[np.generic] = cv2.remap(
-        values,  # type: ignore[call-overload]
+    found = cv2.remap(
+        values,
         columns + flow[..., 0],
         rows + flow[..., 1],
         how,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=border,
     )
-    return found
+    return np.asarray(found, np.float32)
 
 
 def _size(picture: Image) -> str:

@@ -8,7 +8,7 @@ queries at 0, the network is exactly the single-frame network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from backends.core.errors import BadInput
 from backends.trunks.interface import Trunk
 from backends.video_semantic.blocks import resized
+from backends.video_semantic.temporal import SparseTemporal, TemporalConfig
 from backends.video_semantic.top_down import FineHead, TopDown
 
 STRIDE = 8
@@ -32,6 +33,10 @@ class NetworkConfig:
     """Another trunk of the catalogue for the encoder; empty: its own."""
     classes: int = 0
     """How many; 0 until the data says it."""
+    looks_back: bool = False
+    """With attention over time; without it every frame is answered alone."""
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    """How it looks back, where it does."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -44,7 +49,7 @@ class SceneNetwork(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, aux: nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.aux = encoder, decoder, aux
-        self.temporal: nn.Module | None = None
+        self.temporal: SparseTemporal | None = None
 
     def encode(self, rgb: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, d_t, h, w): h and w are a padded H and W over STRIDE."""
@@ -105,7 +110,10 @@ def build(config: NetworkConfig) -> SceneNetwork:
     if not 2 <= config.classes <= 254:
         raise BadInput(f"{config.classes} classes; a scene wants 2 to 254 (255 means: do not count)")
     trunk, make = ENCODERS[config.encoder]
-    return make(config, trunk)
+    network = make(config, trunk)
+    if config.looks_back:
+        network.temporal = SparseTemporal(network.channels, config.temporal)
+    return network
 
 
 def trunk_name(config: NetworkConfig) -> str:
