@@ -110,6 +110,12 @@ _COMMANDS = {
         arguments.propagate,
         model_commands.propagate,
     ),
+    "pseudo-label": (
+        "turn tags into masks for a folder of photos, without Label Studio",
+        "maskloop pseudo-label --images photos/ --tags tags.json --out masks/",
+        arguments.pseudo_label,
+        model_commands.pseudo_label,
+    ),
     "train": (
         "train an algorithm; a run that was stopped goes on where it was",
         "maskloop train video_object --data davis/ --out runs/first --set steps=2000",
