@@ -6,7 +6,7 @@ last row and column may hang over the image's edge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -43,21 +43,29 @@ def with_background(responses: Float, alpha: float) -> Float:
 
 
 def labels_at(
-    scores: Float, ids: Sequence[int], inner_hw: tuple[int, int], size_hw: tuple[int, int], stride: int
+    scores: Float,
+    ids: Sequence[int],
+    inner_hw: tuple[int, int],
+    size_hw: tuple[int, int],
+    stride: int,
+    limits: Mapping[int, tuple[slice, slice]] | None = None,
 ) -> NDArray[np.uint8]:
     """(H, W) uint8: the id of the largest score at every pixel, scores enlarged bilinearly.
 
     ``scores`` (K, h, w) lie on the grid of an image of ``inner_hw`` pixels, which is the image of ``size_hw``
-    pixels reduced; ``ids`` names the rows, and of equals the first row wins. One row is enlarged at a time,
-    so that memory does not grow with the classes.
+    pixels reduced; ``ids`` names the rows, and of equals the first row wins. ``limits`` gives, by id, the
+    rows and columns of pixels to which a class keeps. One row is enlarged at a time, so that memory does not
+    grow with the classes.
     """
     best = np.full(size_hw, -np.inf, np.float32)
     labels = np.zeros(size_hw, np.uint8)
+    everywhere = slice(None), slice(None)
     for number, row in zip(ids, scores, strict=True):
-        enlarged = enlarged_to(row, inner_hw, size_hw, stride)
-        higher = enlarged > best
-        labels[higher] = number
-        np.copyto(best, enlarged, where=higher)
+        part = (limits or {}).get(number, everywhere)
+        enlarged = enlarged_to(row, inner_hw, size_hw, stride)[part]
+        higher = enlarged > best[part]
+        labels[part][higher] = number
+        np.copyto(best[part], enlarged, where=higher)
     return labels
 
 

@@ -1,9 +1,9 @@
 """How far a class's pseudo-mask can be trusted, so that a reviewer sees the doubtful ones first.
 
-Nothing here knows the truth. Three signs stand in for it, and a fourth where a classifier has learned the class:
-does the mask lie where the class answered, does it end where a boundary is predicted, did it win clearly, and
-does the classifier see the class in the image at all. The last one weighs most: a response map is divided by
-its own maximum, so a class that is not there responds as strongly as one that is.
+Nothing here knows the truth. Three signs stand in for it, and a fourth where a classifier has learned the
+class: does the mask lie where the class answered, does it end where a boundary is predicted, did it win
+clearly, and does the classifier see the class in the image at all. The last one weighs most: a response map
+is divided by its own maximum, so a class that is not there responds as strongly as one that is.
 """
 
 from __future__ import annotations
