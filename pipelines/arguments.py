@@ -115,13 +115,16 @@ def calibrate(command: argparse.ArgumentParser) -> None:
 
 def evaluate(command: argparse.ArgumentParser) -> None:
     """``maskloop evaluate``"""
-    command.add_argument("algorithm", help="what to score: video_object or weak_shot")
+    command.add_argument("algorithm", help="what to score: video_object, weak_shot or video_semantic")
     command.add_argument(
         "--data",
         type=Path,
         required=True,
         metavar="DIR",
-        help="data in the DAVIS layout; for weak_shot a folder of tagged photos with masks",
+        help="DAVIS layout; weak_shot: tagged photos with masks; video_semantic: labelled footage",
+    )
+    command.add_argument(
+        "--split", default="val", metavar="NAME", help="video_semantic: which footage; default: val"
     )
     command.add_argument("--sequences", metavar="A,B", help="sequences, with commas between; default: all")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the scores here")

@@ -78,6 +78,10 @@ def evaluate(args: Namespace) -> int:
         from pipelines.weak_shot_commands import evaluate as evaluate_weak_shot
 
         return evaluate_weak_shot(args)
+    if args.algorithm == "video_semantic":
+        from pipelines.scene_commands import evaluate as evaluate_scenes
+
+        return evaluate_scenes(args)
     from pipelines.atomic import write_json
     from pipelines.evaluate import evaluate_video_object, table
     from pipelines.progress import bar

@@ -1,0 +1,59 @@
+"""What the commands around whole-scene video do: evaluate video_semantic."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.core.errors import BadInput
+from backends.settings import Settings
+from pipelines.services.installation import current_settings
+
+if TYPE_CHECKING:
+    from backends.video_semantic.weights_file import SceneWeights
+
+ALGORITHM = "video_semantic"
+
+
+def evaluate(args: Namespace) -> int:
+    """``maskloop evaluate video_semantic``"""
+    from backends.registry import version_of
+    from backends.video_semantic.loaders import open_scenes
+    from pipelines.atomic import write_json
+    from pipelines.evaluate_scenes import evaluate_video_semantic, table
+    from pipelines.progress import bar
+
+    settings = current_settings()
+    path = weights_path(args.weights, settings)
+    weights = load(path)
+    scenes = open_scenes(args.data, args.split)
+    if scenes.classes != weights.classes:
+        raise BadInput(
+            f"{args.data} has the classes {', '.join(scenes.classes)}; {path} knows "
+            f"{', '.join(weights.classes)}: score weights that were trained for these classes"
+        )
+    device = args.device or settings.device
+    report = evaluate_video_semantic(weights.network, scenes, device=device, progress=bar)
+    report = {**report, "split": args.split, "version": version_of(ALGORITHM, path)}
+    print(table(report))
+    if args.json:
+        write_json(args.json, report)
+    return 0
+
+
+def weights_path(given: Path | None, settings: Settings) -> Path:
+    """``given``, or the served version's weights. Raises BadInput for a missing file."""
+    from backends.registry import Registry
+
+    path = given or Registry(settings.models_dir).served(ALGORITHM).weights
+    if not path.is_file():
+        raise BadInput(f"--weights {path}: no such file")
+    return path
+
+
+def load(path: Path) -> SceneWeights:
+    """The network in ``path``. Raises BadInput."""
+    from backends.video_semantic.weights_file import load_weights
+
+    return load_weights(path)
