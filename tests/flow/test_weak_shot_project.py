@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backends.core.errors import BadInput, BadLabelConfig
+from backends.core.errors import BadInput, BadLabelConfig, Unavailable
 from backends.core.types import Mask
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
+from backends.registry import Registry
+from backends.settings import Settings, to_env
 from backends.weak_shot.loaders import open_photos
+from pipelines import cli
 from pipelines.export.snapshot import Snapshot, open_snapshot
+from pipelines.train import train
 from pipelines.weak_shot_project.classes import Enough, TooLittle, decide
 from pipelines.weak_shot_project.reading import ProjectReading, read_project, unsubmitted
+from pipelines.weak_shot_project.run import Outcome, Wishes, train_project
 from pipelines.weak_shot_project.snapshot import write_snapshot
 from tests.label_studio import LabelStudioServer
 from tests.project_house import block, config_xml, painted, ticked
@@ -102,20 +107,21 @@ def full(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFacto
 
 
 def bad_and_good(project: Project) -> dict[str, int]:
-    """Ten base photos, eight novel ones, and one of each kind of trouble."""
+    """Six base photos, three novel ones, and one of each kind of trouble."""
     tasks: dict[str, int] = {}
-    for i in range(10):
+    for i in range(6):
         tasks[f"base {i}"] = project.task([(0, SKIN), (1, HAT)])
         project.annotate(
             tasks[f"base {i}"], ticked("skin", "hat"), painted("skin", SKIN), painted("hat", HAT)
         )
-    for i in range(8):
+    for i in range(3):
         tasks[f"novel {i}"] = project.task([(2, DOG)])
         project.annotate(tasks[f"novel {i}"], ticked("dog"))
     cut = painted("hat", HAT, "cut")
     cut["value"]["rle"] = cut["value"]["rle"][:40]
     cases: dict[str, Sequence[Any]] = {
         "leak": [ticked("skin", "dog"), painted("skin", SKIN)],
+        "painted": [painted("dog", DOG), painted("skin", SKIN)],
         "broken": [painted("skin", SKIN), cut],
         "other size": [painted("skin", SKIN), painted("hat", block(1, 9, 1, 9), "small")],
         "empty": [],
@@ -184,7 +190,7 @@ def test_the_loader_gives_back_what_was_painted(full: Full) -> None:
     by_name = {photo.name: photo for photo in (*photos.train, *photos.held_out)}
     expected = np.zeros(SIZE_HW, np.uint8)
     expected[SKIN], expected[HAT] = 1, 2
-    for i in range(10):
+    for i in range(6):
         photo = by_name[named(full.tasks[f"base {i}"])]
         assert np.array_equal(photos.base_truth(photo), expected)
         assert photo.image_path.read_bytes() == full.reading.photos[i].image.read_bytes()
@@ -204,7 +210,7 @@ def test_no_novel_pixel_is_in_a_mask_that_trains(full: Full) -> None:
         if photos.is_novel(photo):
             assert 0 not in values, f"{photo.name} has background around a novel object"
     base = {photo.name for photo in photos.base_images}
-    assert named(full.tasks["leak"]) not in base and named(full.tasks["two people"]) not in base
+    assert not base & {named(full.tasks[name]) for name in ("leak", "painted", "two people")}
     part = next(photo for photo in photos.train if photo.name == named(full.tasks["broken"]))
     assert set(np.unique(photos.base_truth(part))) == {1, 255}, "the hat that cannot be read is no background"
 
@@ -276,3 +282,119 @@ def test_empty_and_idle_projects_are_told_apart(project: Project, tmp_path: Path
         read()
     with pytest.raises(BadInput):
         read_project(project.client, 999_999, project.locator(tmp_path))
+
+
+QUICK = (
+    *(
+        f"{stage}.{value}"
+        for stage in ("classifier", "boundary_net", "affinity", "segmentation")
+        for value in ("steps=2", "batch=2", "warm_up=1", "view.side_px=64")
+    ),
+    *("long_side_px=64", "walk.steps=4", "responses.scales=[1.0]", "responses.flip=false"),
+)
+"""Two steps a network on tiny pictures: the way from project to version, not the masks."""
+
+
+def settings_of(server: LabelStudioServer, folder: Path) -> Settings:
+    return Settings(
+        data_dir=folder,
+        models_dir=folder / "models",
+        media_root=server.media_root,
+        label_studio_url=server.url,
+        label_studio_token=server.token,
+    )
+
+
+def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
+    settings = settings_of(full.project.server, tmp_path)
+    wishes = Wishes(overrides=QUICK, enough=ENOUGH)
+    said: list[str] = []
+
+    def run(**changes: Any) -> Outcome:
+        said.clear()
+        return train_project(full.project.id, settings, replace(wishes, **changes), say=said.append)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_project(full.project.id, settings, wishes, say=said.append, trainer=_stopped)
+    assert any("base  skin:" in line for line in said) and any("novel  dog:" in line for line in said)
+    [begun] = (tmp_path / "runs" / "weak_shot").glob("project-*")
+    newer = full.project.task()
+    full.project.annotate(newer, ticked("dog"))  # work goes on while a training stands still
+
+    outcome = run()
+    assert outcome.run == begun and "going on with" in said[0]
+    assert named(newer) not in outcome.snapshot.manifest["photos"], "a run keeps to its snapshot"
+    registry = Registry(settings.models_dir)
+    version = next(v for v in registry.versions("weak_shot") if v.name == outcome.version)
+    assert version.weights.read_bytes() == outcome.weights.read_bytes() and not version.is_served
+    assert version.card["snapshot"] == outcome.snapshot.digest == outcome.snapshot.folder.name
+    assert version.card["training"]["classes"] == {"names": ["skin", "hat", "dog"], "novel": ["dog"]}
+    registry.promote("weak_shot", outcome.version)
+    assert registry.served("weak_shot").version == outcome.version
+
+    later = run()
+    assert later.run != begun and named(newer) in later.snapshot.manifest["photos"]
+    assert run().run == later.run, "the same snapshot, the same run folder"
+    full.project.client.delete_task(newer)
+
+
+def _stopped(*args: object, **how: object) -> Path:
+    raise KeyboardInterrupt
+
+
+def test_a_snapshot_that_was_edited_is_not_trained_on(full: Full, tmp_path: Path) -> None:
+    settings = settings_of(full.project.server, tmp_path)
+    wishes = Wishes(overrides=QUICK, enough=ENOUGH)
+    with pytest.raises(KeyboardInterrupt):
+        train_project(full.project.id, settings, wishes, say=lambda line: None, trainer=_stopped)
+    [snapshot] = (tmp_path / "snapshots").iterdir()
+    tags = snapshot / "tags.json"
+    tags.chmod(0o644)
+    tags.write_text(tags.read_text().replace("dog", "hat"))
+    with pytest.raises(BadInput, match=r"tags\.json was changed"):
+        train_project(full.project.id, settings, wishes, say=lambda line: None)
+    with pytest.raises(BadInput, match=r"tags\.json was changed"):
+        train("weak_shot", data=snapshot, out=tmp_path / "run", overrides=QUICK)
+    assert not (tmp_path / "models").exists()
+
+
+def test_two_trainings_of_one_project_do_not_mix(full: Full, tmp_path: Path) -> None:
+    settings = settings_of(full.project.server, tmp_path)
+    wishes = Wishes(overrides=QUICK, enough=ENOUGH)
+
+    def another(*args: object, **how: object) -> Path:
+        with pytest.raises(Unavailable, match="being trained by another process"):
+            train_project(full.project.id, settings, wishes, say=lambda line: None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_project(full.project.id, settings, wishes, say=lambda line: None, trainer=another)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("weak_shot", "--project", "{P}"), 2, "no base class: wants at least one class with 3 photos"),
+        (("weak_shot", "--project", "{P}", "--novel", "cat"), 2, "no such class: cat"),
+        (("weak_shot", "--project", "999999"), 2, "no Project matches"),
+        (("weak_shot", "--novel", "dog"), 2, "--novel goes with --project"),
+        (("video_object", "--project", "{P}"), 2, "--project goes with weak_shot"),
+        (("weak_shot", "--project", "{P}", "--data", "x"), 2, "leave --data and --stills away"),
+        (("weak_shot",), 2, "--project P instead"),
+    ],
+)
+def test_refusals_as_people_see_them(
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    project.annotate(project.task([(2, DOG)]), ticked("dog"))
+    for name, value in to_env(settings_of(project.server, tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["train", *(word.replace("{P}", str(project.id)) for word in words)]) == code
+    assert says.lower() in capsys.readouterr().err.lower()
+    assert not (tmp_path / "snapshots").exists(), "nothing is written for a project that is refused"
