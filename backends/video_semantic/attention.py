@@ -9,7 +9,7 @@ backward pass computes each chunk's weights again instead of keeping them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from backends.video_semantic.keys import Tile, tile
 
-SIDE = 8
+SIDE = 6
 """Cells per side of a tile."""
-SCORES = 1 << 19
+SCORES = 1 << 18
 """Scores (heads x queries x keys) held at once, unless a single tile has more."""
 
 
@@ -37,6 +37,8 @@ class Chunk:
     """Index into n * L for each of them."""
     within: Tensor
     """(n * L,) which cell of its tile stands there; empty places say 0."""
+    places: int
+    """L."""
     top: Tensor
     left: Tensor
     """(n,) upper left cells of the tiles."""
@@ -49,7 +51,8 @@ class Plan:
     """Which tiles are worked on together, for one selection of cells."""
 
     tile: Tile
-    grid_hw: tuple[int, int]
+    shape: tuple[int, int, int]
+    """(B, h, w)."""
     order: Tensor
     """The rows of the selection (b h w + y w + x), sorted by tile; fullest tiles first."""
     within: Tensor
@@ -64,11 +67,11 @@ class Plan:
     @classmethod
     def of(cls, mask: Tensor, radii: tuple[int, ...], side: int = SIDE) -> Plan:
         """For selected cells (B, h, w) and windows of ``radii``, nearest frame first."""
-        height, width = mask.shape[-2:]
+        batch, height, width = mask.shape
         down, across = -(-height // side), -(-width // side)
         sample, y, x = mask.nonzero(as_tuple=True)
         number = (sample * down + y // side) * across + x // side
-        counts = torch.bincount(number, minlength=mask.shape[0] * down * across)
+        counts = torch.bincount(number, minlength=batch * down * across)
         tiles = counts.argsort(descending=True, stable=True)
         counts = counts[tiles]
         rank = torch.empty_like(tiles)
@@ -80,7 +83,7 @@ class Plan:
         within = (y % side) * side + x % side
         return cls(
             tile(side, radii, mask.device),
-            (height, width),
+            (batch, height, width),
             rows[by_tile],
             within[by_tile],
             slot,
@@ -100,7 +103,7 @@ class Plan:
             begin, first = end, last
 
     def _chunk(self, begin: int, end: int, first: int, last: int, longest: int) -> Chunk:
-        height, width = self.grid_hw
+        _, height, width = self.shape
         side = self.tile.side
         down, across = -(-height // side), -(-width // side)
         device = self.tiles.device
@@ -110,28 +113,26 @@ class Plan:
         within[place] = self.within[first:last]
         tiles = self.tiles[begin:end]
         top, left = tiles // across % down * side, tiles % across * side
-        return Chunk(first, last, place, within, top, left, tiles // (across * down))
+        return Chunk(first, last, place, within, longest, top, left, tiles // (across * down))
 
     def keys_of(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
-        """Rows (n, U) of the past maps that the chunk's tiles see, and which of them exist."""
-        height, width = self.grid_hw
+        """Rows (n, U) of the past (t B h w + b h w + y w + x) that its tiles see, and which of them exist."""
+        batch, height, width = self.shape
         y, x = chunk.top[:, None] + self.tile.dy, chunk.left[:, None] + self.tile.dx
         exists = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
-        return (chunk.sample[:, None] * height + y) * width + x, exists
+        map_number = self.tile.age * batch + chunk.sample[:, None]
+        return (map_number * height + y.clamp(0, height - 1)) * width + x.clamp(0, width - 1), exists
 
 
-def attend(
-    plan: Plan, queries: Tensor, bias: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]
-) -> Tensor:
-    """What the selected cells read in the past frames: (heads, M, e), in ``plan.order``.
+def attend(plan: Plan, queries: Tensor, bias: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """What the selected cells read in the past frames: (M, heads, e), in ``plan.order``.
 
-    ``queries`` (heads, M, e) in ``plan.order``, already scaled. ``keys`` and ``values``: one (heads, B h w,
-    e) per past frame, nearest first. ``bias`` (n_k, heads) belongs to the scores, counted over age, dy, dx.
+    ``queries`` (M, heads, e) in ``plan.order``, already scaled. ``keys`` and ``values`` (T B h w, heads, e),
+    nearest frame first. ``bias`` (n_k, heads) belongs to the scores, counted over age, dy, dx.
     """
-    table = bias[plan.tile.bias_row].masked_fill(~plan.tile.inside[..., None], -math.inf)
-    table = table.permute(2, 0, 1).to(queries.dtype)
-    out: Tensor = _Tiles.apply(plan, queries, table, *keys, *values)  # type: ignore[no-untyped-call]
+    table = bias.t()[:, plan.tile.bias_row].masked_fill(~plan.tile.inside, -math.inf)
+    table = table.permute(1, 0, 2).contiguous().to(queries.dtype)
+    out: Tensor = _Tiles.apply(plan, queries, table, keys, values)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -139,73 +140,64 @@ class _Tiles(torch.autograd.Function):
     """Chunks in turn; nothing but the inputs is kept for the way back."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, queries: Tensor, table: Tensor, *past: Tensor) -> Tensor:
+    def forward(ctx: Any, plan: Plan, queries: Tensor, table: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         ctx.plan = plan
-        ctx.save_for_backward(queries, table, *past)
+        ctx.save_for_backward(queries, table, keys, values)
         out = torch.empty_like(queries)
-        for chunk in plan.chunks(queries.shape[0]):
+        for chunk in plan.chunks(queries.shape[1]):
             rows, exists = plan.keys_of(chunk)
-            keys, values = _seen(plan, rows, past)
-            bias = _bias(plan, chunk, table, exists)
             read = F.scaled_dot_product_attention(
-                _placed(chunk, queries, bias), keys, values, attn_mask=bias, scale=1.0
+                _placed(chunk, queries),
+                _seen(rows, keys),
+                _seen(rows, values),
+                attn_mask=_bias(chunk, table, exists),
+                scale=1.0,
             )
-            out[:, chunk.first : chunk.last] = read.flatten(1, 2)[:, chunk.place]
+            out[chunk.first : chunk.last] = _taken(chunk, read)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
-        queries, table, *past = ctx.saved_tensors
-        to_queries, to_table = torch.empty_like(queries), torch.zeros_like(table)
-        to_past = [torch.zeros_like(tensor) for tensor in past]
-        for chunk in plan.chunks(queries.shape[0]):
+        queries, table, keys, values = ctx.saved_tensors
+        to_queries = torch.empty_like(queries)
+        to_table, to_keys, to_values = (torch.zeros_like(tensor) for tensor in (table, keys, values))
+        for chunk in plan.chunks(queries.shape[1]):
             rows, exists = plan.keys_of(chunk)
-            leaves = (*_seen(plan, rows, past), _bias(plan, chunk, table, exists))
-            inputs = [t.detach().requires_grad_() for t in (_placed(chunk, queries, leaves[2]), *leaves)]
+            inputs = [_placed(chunk, queries), _seen(rows, keys), _seen(rows, values)]
+            inputs = [tensor.detach().requires_grad_() for tensor in (*inputs, _bias(chunk, table, exists))]
             with torch.enable_grad():
                 query, key, value, bias = inputs
                 read = torch.softmax(query @ key.transpose(-1, -2) + bias, -1) @ value
-            found = torch.autograd.grad(read, inputs, _placed(chunk, grad, leaves[2]))
-            to_queries[:, chunk.first : chunk.last] = found[0].flatten(1, 2)[:, chunk.place]
-            to_table.index_add_(1, chunk.within, found[3].flatten(1, 2))
-            _give_back(plan, rows, found[1], to_past[: len(plan.tile.sizes)])
-            _give_back(plan, rows, found[2], to_past[len(plan.tile.sizes) :])
-        return None, to_queries, to_table, *to_past
+            found = torch.autograd.grad(read, inputs, _placed(chunk, grad))
+            to_queries[chunk.first : chunk.last] = _taken(chunk, found[0])
+            to_keys.index_add_(0, rows.flatten(), found[1].transpose(1, 2).flatten(0, 1))
+            to_values.index_add_(0, rows.flatten(), found[2].transpose(1, 2).flatten(0, 1))
+            to_table.index_add_(0, chunk.within, found[3].transpose(1, 2).flatten(0, 1))
+        return None, to_queries, to_table, to_keys, to_values
 
 
-def _placed(chunk: Chunk, queries: Tensor, like: Tensor) -> Tensor:
-    """(heads, M, e) -> (heads, n, L, e) of the chunk, empty places 0; n and L as in ``like``."""
-    heads, _, depth = queries.shape
-    placed = queries.new_zeros(heads, len(chunk.within), depth)
-    placed[:, chunk.place] = queries[:, chunk.first : chunk.last]
-    return placed.view(heads, *like.shape[1:3], depth)
+def _placed(chunk: Chunk, queries: Tensor) -> Tensor:
+    """(M, heads, e) -> (n, heads, L, e) of the chunk, empty places 0."""
+    _, heads, depth = queries.shape
+    placed = queries.new_zeros(len(chunk.within), heads, depth)
+    placed.index_copy_(0, chunk.place, queries[chunk.first : chunk.last])
+    return placed.view(-1, chunk.places, heads, depth).transpose(1, 2)
 
 
-def _bias(plan: Plan, chunk: Chunk, table: Tensor, exists: Tensor) -> Tensor:
-    """(heads, n, L, U): the relative bias, -inf outside a query's window or outside the map."""
-    n_tiles = len(chunk.top)
-    bias = table[:, chunk.within].view(table.shape[0], n_tiles, -1, table.shape[-1])
-    return bias.masked_fill_(~exists[None, :, None], -math.inf)
+def _taken(chunk: Chunk, placed: Tensor) -> Tensor:
+    """The way back: (n, heads, L, e) -> the chunk's queries (m, heads, e)."""
+    return placed.transpose(1, 2).flatten(0, 1).index_select(0, chunk.place)
 
 
-def _seen(plan: Plan, rows: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Keys and values (heads, n, U, e) of the tiles' unions."""
-    sizes = list(plan.tile.sizes)
-    parts = [part.flatten() for part in torch.split(rows, sizes, 1)]
-    both = []
-    for tensors in (past[: len(sizes)], past[len(sizes) :]):
-        seen = [
-            t[:, at].view(t.shape[0], len(rows), -1, t.shape[-1])
-            for t, at in zip(tensors, parts, strict=True)
-        ]
-        both.append(torch.cat(seen, 2))
-    return both[0], both[1]
+def _bias(chunk: Chunk, table: Tensor, exists: Tensor) -> Tensor:
+    """(n, heads, L, U): the relative bias, -inf outside a query's window or outside the map."""
+    bias = table.index_select(0, chunk.within).view(-1, chunk.places, *table.shape[1:])
+    return bias.masked_fill_(~exists[:, None, None], -math.inf).transpose(1, 2)
 
 
-def _give_back(plan: Plan, rows: Tensor, grad: Tensor, to: Sequence[Tensor]) -> None:
-    """Add gradients (heads, n, U, e) to the rows they came from."""
-    sizes = list(plan.tile.sizes)
-    for whole, at, part in zip(to, torch.split(rows, sizes, 1), torch.split(grad, sizes, 2), strict=True):
-        whole.index_add_(1, at.flatten(), part.flatten(1, 2))
+def _seen(rows: Tensor, past: Tensor) -> Tensor:
+    """Keys or values (n, heads, U, e) of the tiles' unions."""
+    # index_select copies whole rows; the same by [] costs several times as much on a CPU
+    return past.index_select(0, rows.flatten()).view(*rows.shape, *past.shape[1:]).transpose(1, 2)

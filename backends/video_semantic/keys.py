@@ -56,8 +56,8 @@ class Tile:
     """
 
     side: int
-    sizes: tuple[int, ...]
-    """Cells of the union in each past frame."""
+    age: Tensor
+    """(U,) which past frame, 0 for the nearest."""
     dy: Tensor
     dx: Tensor
     bias_row: Tensor
@@ -86,5 +86,6 @@ def tile(side: int, radii: tuple[int, ...], device: torch.device) -> Tile:
         all_dy.append(dy)
         all_dx.append(dx)
         first += width**2
-    sizes = tuple(len(part) for part in all_dy)
-    return Tile(side, sizes, torch.cat(all_dy), torch.cat(all_dx), torch.cat(rows, 1), torch.cat(insides, 1))
+    sizes = torch.tensor([len(part) for part in all_dy], device=device)
+    age = torch.arange(len(radii), device=device).repeat_interleave(sizes)
+    return Tile(side, age, torch.cat(all_dy), torch.cat(all_dx), torch.cat(rows, 1), torch.cat(insides, 1))

@@ -37,9 +37,20 @@ def nsm(q: Tensor, radius: int = 5) -> Tensor:
     mean = scores.masked_fill(~held, 0.0).sum(1) / count
     divergence = torch.logsumexp(scores, 1) - mean - count.log()
     unit = F.normalize(planes, dim=1)
-    around = F.avg_pool2d(unit, 2 * radius + 1, 1, radius, count_include_pad=False)
-    turned = 1.0 - (unit * around).sum(1)
+    turned = 1.0 - (unit * _box_mean(unit, radius)).sum(1)
     return (divergence.clamp_min(0.0) + turned.clamp_min(0.0)).reshape(q.shape[:-1])
+
+
+def _box_mean(planes: Tensor, radius: int) -> Tensor:
+    """(B, d, h, w) -> means over the neighbours inside the map: along rows, then along columns."""
+    for axis in (2, 3):  # a sum of slices is several times faster than pooling on a CPU
+        size = planes.shape[axis]
+        wide = F.pad(planes, (radius, radius) if axis == 3 else (0, 0, radius, radius))
+        total = sum(wide.narrow(axis, shift, size) for shift in range(1, 2 * radius + 1))
+        at = torch.arange(size, device=planes.device)
+        count = (at + radius).clamp_max(size - 1) - (at - radius).clamp_min(0) + 1
+        planes = (wide.narrow(axis, 0, size) + total) / (count if axis == 3 else count[:, None])
+    return planes
 
 
 def _similarities(planes: Tensor, radius: int) -> Tensor:

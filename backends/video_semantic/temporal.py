@@ -43,7 +43,7 @@ class TemporalConfig:
     width: int = 0
     """d: channels inside; 0 means a quarter of the features'."""
     heads: int = 0
-    """0 means one per 16 channels of ``width``, at most 8."""
+    """0 means one per 32 channels of ``width``, at most 8."""
     ffn: int = 4
     """Width of the feed-forward part, in multiples of ``width``."""
 
@@ -58,7 +58,7 @@ class TemporalConfig:
 
     def heads_for(self, channels: int) -> int:
         """Heads for features of ``channels``."""
-        return self.heads or min(8, max(1, self.width_for(channels) // 16))
+        return self.heads or min(8, max(1, self.width_for(channels) // 32))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -67,7 +67,7 @@ class TemporalConfig:
 
 @dataclass(frozen=True)
 class Memory:
-    """What later frames need of one frame: keys and values, each (heads, B h w, d / heads)."""
+    """What later frames need of one frame: keys and values, each (B h w, heads, d / heads)."""
 
     keys: Tensor
     values: Tensor
@@ -78,7 +78,7 @@ class Memory:
         """One sample of the batch."""
         _, height, width = self.shape
         rows = slice(sample * height * width, (sample + 1) * height * width)
-        return Memory(self.keys[:, rows], self.values[:, rows], (1, height, width))
+        return Memory(self.keys[rows], self.values[rows], (1, height, width))
 
     def detached(self) -> Memory:
         """Without the way back to the encoder."""
@@ -187,8 +187,9 @@ class SparseTemporal(nn.Module):
         rows = current.reduced.flatten(0, 2)[plan.order]
         queries = self._by_head(self.to_query(rows)) * (rows.shape[-1] // self.heads) ** -0.5
         n_keys = sum((2 * radius + 1) ** 2 for radius in self.radii.by_age[: len(seen)])
-        keys, values = [memory.keys for memory in seen], [memory.values for memory in seen]
-        return attend(plan, queries, self.bias[:n_keys], keys, values).permute(1, 0, 2).flatten(1)
+        keys = torch.cat([memory.keys for memory in seen])
+        values = torch.cat([memory.values for memory in seen])
+        return attend(plan, queries, self.bias[:n_keys], keys, values).flatten(1)
 
     def _finish(self, reduced: Tensor, read: Tensor) -> Tensor:
         """(M, d) and (M, d) -> (M, d): what follows the attention in a transformer layer."""
@@ -197,8 +198,8 @@ class SparseTemporal(nn.Module):
         return finished
 
     def _by_head(self, x: Tensor) -> Tensor:
-        """(..., d) -> (heads, n, d / heads), contiguous."""
-        return x.reshape(-1, self.heads, x.shape[-1] // self.heads).permute(1, 0, 2).contiguous()
+        """(..., d) -> (n, heads, d / heads)."""
+        return x.reshape(-1, self.heads, x.shape[-1] // self.heads)
 
 
 def _scattered(features: Tensor, rows: Tensor, change: Tensor) -> Tensor:
