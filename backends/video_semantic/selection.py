@@ -30,27 +30,34 @@ def nsm(q: Tensor, radius: int = 5) -> Tensor:
     """
     height, width, depth = q.shape[-3:]
     flat = q.reshape(-1, height, width, depth)
-    planes = flat.movedim(-1, 1).contiguous().float()
-    scores = _similarities(planes / depth**0.25, radius)
-    held = torch.isfinite(scores)
-    count = held.sum(1)
-    mean = scores.masked_fill(~held, 0.0).sum(1) / count
-    divergence = torch.logsumexp(scores, 1) - mean - count.log()
-    unit = F.normalize(planes, dim=1)
+    planes = flat.movedim(-1, 1).contiguous().float() / depth**0.25
+    scores = _similarities(planes, radius)
+    mean = (planes * _box_mean(planes, radius)).sum(1)
+    divergence = torch.logsumexp(scores, 1) - mean - _neighbours(planes, radius).log()
+    unit = planes / planes.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
     turned = 1.0 - (unit * _box_mean(unit, radius)).sum(1)
     return (divergence.clamp_min(0.0) + turned.clamp_min(0.0)).reshape(q.shape[:-1])
 
 
 def _box_mean(planes: Tensor, radius: int) -> Tensor:
-    """(B, d, h, w) -> means over the neighbours inside the map: along rows, then along columns."""
-    for axis in (2, 3):  # a sum of slices is several times faster than pooling on a CPU
-        size = planes.shape[axis]
-        wide = F.pad(planes, (radius, radius) if axis == 3 else (0, 0, radius, radius))
-        total = sum(wide.narrow(axis, shift, size) for shift in range(1, 2 * radius + 1))
+    """(B, d, h, w) -> means over the neighbours inside the map."""
+    total = planes
+    for axis, around in ((2, (0, 0, radius, radius)), (3, (radius, radius))):
+        # a sum of slices along rows, then along columns: several times faster than pooling on a CPU
+        wide, size = F.pad(total, around), planes.shape[axis]
+        total = wide.narrow(axis, 0, size).clone()
+        for shift in range(1, 2 * radius + 1):
+            total += wide.narrow(axis, shift, size)
+    return total / _neighbours(planes, radius)
+
+
+def _neighbours(planes: Tensor, radius: int) -> Tensor:
+    """(h, w): how many neighbours each cell has inside the map, itself among them."""
+    counts = []
+    for size in planes.shape[-2:]:
         at = torch.arange(size, device=planes.device)
-        count = (at + radius).clamp_max(size - 1) - (at - radius).clamp_min(0) + 1
-        planes = (wide.narrow(axis, 0, size) + total) / (count if axis == 3 else count[:, None])
-    return planes
+        counts.append((at + radius).clamp_max(size - 1) - (at - radius).clamp_min(0) + 1)
+    return counts[0][:, None] * counts[1]
 
 
 def _similarities(planes: Tensor, radius: int) -> Tensor:
