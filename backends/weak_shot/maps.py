@@ -103,6 +103,11 @@ class Viewer:
         found: Tensor = self.network.cam(rgb.to(self.device)).float().cpu()
         return found
 
+    def read(self, maps: Tensor) -> Tensor:
+        """(K, h, w) of an image's tags -> (K, h, w) in [0, 1]."""
+        found: Tensor = self.network.read(maps)
+        return found
+
 
 class BoundaryMaps(PhotoFiles):
     """How likely each pixel lies on a boundary, as 8-bit pictures."""

@@ -90,6 +90,15 @@ class Classifier(nn.Module):
         """(B, n, h, w) >= 0: class activation maps, not normalised."""
         return F.relu(self.activations(rgb))
 
+    def read(self, maps: Tensor) -> Tensor:
+        """(K, h, w) maps of an image's tags, mean of its views -> [0, 1], each divided by its largest."""
+        return normalised(maps)
+
+
+def normalised(maps: Tensor) -> Tensor:
+    """(K, h, w) >= 0, each divided by its largest value; zeros stay zeros."""
+    return maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-5)
+
 
 def pooled(activations: Tensor, top: float = 1.0) -> Tensor:
     """(B, n, h, w) -> (B, n): mean of the ``top`` share of the cells, at least one."""

@@ -49,7 +49,7 @@ class ResponseConfig:
     """… like this."""
 
 
-Response = Literal["cam", "seam"]
+Response = Literal["cam", "seam", "shares"]
 Source = Literal["photos", "objects"]
 
 
@@ -60,6 +60,9 @@ class TrainingConfig:
     trunk: str = "mobilenet_v2"
     seed: int = 0
     response: Response = "cam"
+    """Activation maps, SEAM's, or the shares of a softmax in which classes compete for each cell."""
+    response_gt: bool = False
+    """Base masks teach the classifier too; with ``shares`` only. The paper's classifiers know tags alone."""
     propagate: bool = True
     """False: the responses themselves are the pseudo-masks, the ladder's first row."""
     seg_gt: bool = True
@@ -93,7 +96,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, wanted in (
-            ("response", ("cam", "seam")),
+            ("response", ("cam", "seam", "shares")),
             ("masks", ("photos", "objects")),
             ("stage", (1, 2)),
         ):

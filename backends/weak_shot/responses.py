@@ -37,6 +37,9 @@ class Responding(Protocol):
     def cam(self, rgb: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], on the CPU -> (B, n, h, w) >= 0."""
 
+    def read(self, maps: Tensor) -> Tensor:
+        """(K, h, w) of an image's tags, mean of its views -> (K, h, w) in [0, 1]."""
+
 
 def responses(
     classifier: Responding,
@@ -60,8 +63,8 @@ def responses(
         for view in _views(rgb, scales):
             pair = torch.cat([view, view.flip(-1)]) if flip else view
             maps = F.interpolate(classifier.cam(pair)[:, rows], size, mode="bilinear", align_corners=False)
-            total += maps[0] + maps[1].flip(-1) if flip else maps[0]
-    found: Scores = normalised(total).numpy()
+            total += (maps[0] + maps[1].flip(-1)) / 2 if flip else maps[0]
+        found: Scores = classifier.read(total / len(tuple(scales))).numpy()
     return found
 
 
@@ -78,11 +81,6 @@ def _views(rgb: Tensor, scales: Sequence[float]) -> list[Tensor]:
         else F.interpolate(rgb, size, mode="bilinear", align_corners=False, antialias=scale < 1)
         for scale, size in zip(scales, sizes, strict=True)
     ]
-
-
-def normalised(maps: Tensor) -> Tensor:
-    """(K, h, w) >= 0, each divided by its largest value; zeros stay zeros."""
-    return maps / maps.amax((1, 2), keepdim=True).clamp(min=_NO_SCORE)
 
 
 def with_background(found: Scores, alpha: float) -> Scores:

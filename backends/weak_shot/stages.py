@@ -71,11 +71,19 @@ class Stages:
     def classifier(self) -> nn.Module:
         """Trained on tags of all training photos."""
         c, album = self.config, self.album
-        kind = "classifier" if c.response == "cam" else "seam"
+        kind = {"cam": "classifier"}.get(c.response, c.response)
         photos = album.tagged
-        settings = {"photos": fingerprint(photos), "classes": list(album.photos.classes.names)}
+        settings: dict[str, Any] = {
+            "photos": fingerprint(photos),
+            "classes": list(album.photos.classes.names),
+        }
+        base: list[Photo] = []
+        if c.response == "shares" and c.response_gt:
+            base = [p for p in photos if album.photos.is_base(p)]
+            settings["base"] = fingerprint(base)
         pupil = Pupil(kind, "classifier", c.classifier, settings)
-        return self._trained(pupil, Lesson(photos, (), partial(targets.nothing, self)))
+        others = [p for p in photos if p not in set(base)]
+        return self._trained(pupil, Lesson(base, others, partial(targets.classifier, self, frozenset(base))))
 
     @cached_property
     def responses(self) -> ResponseFiles:

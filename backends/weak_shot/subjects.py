@@ -28,6 +28,7 @@ from backends.weak_shot.networks import (
     pair_affinities,
 )
 from backends.weak_shot.seam import SeamClassifier, seam_losses
+from backends.weak_shot.shares import ShareClassifier, share_losses
 from backends.weak_shot.training import Batch, Losses
 
 Float = NDArray[np.float32]
@@ -35,11 +36,16 @@ OFFSETS = half_plane(5)
 
 
 def build(stage: str, trunk: str, n: int) -> nn.Module:
-    """An untrained ``classifier``, ``seam``, ``boundary``, ``affinity`` or ``segmentation`` network."""
+    """An untrained network.
+
+    ``stage`` is ``classifier``, ``seam``, ``shares``, ``boundary``, ``affinity`` or ``segmentation``.
+    """
     if stage == "classifier":
         return Classifier(trunk, n)
     if stage == "seam":
         return SeamClassifier(trunk, n)
+    if stage == "shares":
+        return ShareClassifier(trunk, n)
     if stage == "boundary":
         return BoundaryNetwork(trunk)
     if stage == "affinity":
@@ -63,6 +69,10 @@ def _seam(network: Any, batch: Batch) -> Mapping[str, Tensor]:
     return seam_losses(network, batch.rgb, batch.tags)
 
 
+def _shares(network: Any, batch: Batch) -> Mapping[str, Tensor]:
+    return share_losses(network, batch.rgb, batch.tags, batch.labels)
+
+
 def _boundary(network: Any, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": losses.boundary_loss(network(batch.rgb).float(), batch.labels)}
 
@@ -79,6 +89,7 @@ def _segmentation(network: Any, batch: Batch) -> Mapping[str, Tensor]:
 LOSSES: Mapping[str, Losses] = {
     "classifier": _tags,
     "seam": _seam,
+    "shares": _shares,
     "boundary": _boundary,
     "affinity": _affinity,
     "segmentation": _segmentation,

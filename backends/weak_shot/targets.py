@@ -30,8 +30,10 @@ class Sources(Protocol):
     def masks(self) -> MaskFiles: ...
 
 
-def nothing(sources: Sources, photo: Photo) -> Labels:
-    """(H, W) of IGNORE: the classifier learns from tags."""
+def classifier(sources: Sources, told: frozenset[Photo], photo: Photo) -> Labels:
+    """(H, W) of IGNORE, as the classifier learns from tags; the mask of a base photo among ``told``."""
+    if photo in told:
+        return sources.album.base_truth(photo)
     return np.full(sources.album.image(photo).shape[:2], IGNORE, np.uint8)
 
 

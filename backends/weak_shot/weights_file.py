@@ -28,11 +28,12 @@ from backends.weak_shot.networks import (
 from backends.weak_shot.propagation import Walk
 from backends.weak_shot.recipe import ResponseConfig
 from backends.weak_shot.seam import SeamClassifier
+from backends.weak_shot.shares import ShareClassifier
 
 ALGORITHM = "weak_shot"
 VERSION = 1
 PARTS = ("classifier", "boundary", "affinity", "segmentation")
-Variant = Literal["cam", "seam"]
+Variant = Literal["cam", "seam", "shares"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Bundle:
     variant: Variant = "cam"
     walk: Walk = field(default_factory=Walk)
     responses: ResponseConfig = field(default_factory=ResponseConfig)
-    classifier: Classifier | None = None
+    classifier: Classifier | ShareClassifier | None = None
     boundary: BoundaryNetwork | None = None
     affinity: AffinityNetwork | None = None
     segmentation: SegmentationNetwork | None = None
@@ -92,8 +93,8 @@ def load(path: Path, device: str = "cpu") -> Bundle:
 
 
 def _described(about: Mapping[str, Any]) -> Bundle:
-    if about["variant"] not in ("cam", "seam"):
-        raise ValueError(f"variant {about['variant']!r}; known: cam, seam")
+    if about["variant"] not in _CLASSIFIERS:
+        raise ValueError(f"variant {about['variant']!r}; known: {', '.join(_CLASSIFIERS)}")
     return Bundle(
         str(about["trunk"]),
         ClassSet.from_json(about["classes"]),
@@ -103,13 +104,9 @@ def _described(about: Mapping[str, Any]) -> Bundle:
     )
 
 
-def _classifier(about: Bundle) -> Classifier:
-    kind = SeamClassifier if about.variant == "seam" else Classifier
-    return kind(about.trunk, len(about.classes))
-
-
+_CLASSIFIERS = {"cam": Classifier, "seam": SeamClassifier, "shares": ShareClassifier}
 _MAKE: Mapping[str, Callable[[Bundle], nn.Module]] = {
-    "classifier": _classifier,
+    "classifier": lambda about: _CLASSIFIERS[about.variant](about.trunk, len(about.classes)),
     "boundary": lambda about: BoundaryNetwork(about.trunk),
     "affinity": lambda about: AffinityNetwork(about.trunk),
     "segmentation": lambda about: SegmentationNetwork(about.trunk, len(about.classes)),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from backends.core.errors import BadInput
-from backends.weak_shot.networks import Classifier
+from backends.weak_shot.networks import Classifier, normalised
 from backends.weak_shot.refinement import Refinement, refined
 from backends.weak_shot.responses import responses, seeds, with_background
 
@@ -20,6 +20,9 @@ class Colours(nn.Module):
 
     def cam(self, rgb):
         return torch.nn.functional.avg_pool2d(rgb, 8, ceil_mode=True) * self.gain[:, None, None]
+
+    def read(self, maps):
+        return normalised(maps)
 
 
 def picture(height=48, width=80):
