@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,14 @@ def full(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFacto
 
 def bad_and_good(project: Project) -> dict[str, int]:
     """Six base photos, three novel ones, and one of each kind of trouble."""
-    tasks: dict[str, int] = {}
-    for i in range(6):
-        tasks[f"base {i}"] = project.task([(0, SKIN), (1, HAT)])
-        project.annotate(
-            tasks[f"base {i}"], ticked("skin", "hat"), painted("skin", SKIN), painted("hat", HAT)
-        )
-    for i in range(3):
-        tasks[f"novel {i}"] = project.task([(2, DOG)])
-        project.annotate(tasks[f"novel {i}"], ticked("dog"))
+    base = [ticked("skin", "hat"), painted("skin", SKIN), painted("hat", HAT)]
+    plain = {f"base {i}": (base, [(0, SKIN), (1, HAT)]) for i in range(6)}
+    plain |= {f"novel {i}": ([ticked("dog")], [(2, DOG)]) for i in range(3)}
+    bodies = [
+        {"data": {"image": project.picture(masks)}, "annotations": [{"result": result}]}
+        for result, masks in plain.values()
+    ]
+    tasks = dict(zip(plain, project.client.import_tasks(project.id, bodies), strict=True))
     cut = painted("hat", HAT, "cut")
     cut["value"]["rle"] = cut["value"]["rle"][:40]
     cases: dict[str, Sequence[Any]] = {
@@ -310,12 +309,12 @@ def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
     wishes = Wishes(overrides=QUICK, enough=ENOUGH)
     said: list[str] = []
 
-    def run(**changes: Any) -> Outcome:
+    def run(trainer: Callable[..., Path] = train) -> Outcome:
         said.clear()
-        return train_project(full.project.id, settings, replace(wishes, **changes), say=said.append)
+        return train_project(full.project.id, settings, wishes, say=said.append, trainer=trainer)
 
     with pytest.raises(KeyboardInterrupt):
-        train_project(full.project.id, settings, wishes, say=said.append, trainer=_stopped)
+        run(trainer=_stopped)
     assert any("base  skin:" in line for line in said) and any("novel  dog:" in line for line in said)
     [begun] = (tmp_path / "runs" / "weak_shot").glob("project-*")
     newer = full.project.task()
@@ -332,9 +331,12 @@ def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
     registry.promote("weak_shot", outcome.version)
     assert registry.served("weak_shot").version == outcome.version
 
-    later = run()
+    def done(*args: object, **how: object) -> Path:
+        return outcome.weights
+
+    later = run(trainer=done)
     assert later.run != begun and named(newer) in later.snapshot.manifest["photos"]
-    assert run().run == later.run, "the same snapshot, the same run folder"
+    assert run(trainer=done).run == later.run, "the same snapshot, the same run folder"
     full.project.client.delete_task(newer)
 
 
