@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from backends.core.types import Image
 from backends.weak_shot.classes import ClassSet
-from backends.weak_shot.networks import grid_of
+from backends.weak_shot.networks import grid_of, normalised
 from backends.weak_shot.propagation import Walk
 from backends.weak_shot.recipe import ResponseConfig
 from backends.weak_shot.weights_file import Bundle
@@ -42,6 +42,9 @@ class ColourClassifier(nn.Module):
         gap = (_cells(rgb)[:, None] - self.colours[None, :, :, None, None]).abs().sum(2)
         near = torch.exp(-4 * gap)
         return F.avg_pool2d(F.pad(near, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+    def read(self, maps: Tensor) -> Tensor:
+        return normalised(maps)
 
     def forward(self, rgb: Tensor) -> Tensor:
         return 16 * (self.cam(rgb).amax((2, 3)) - 0.3)
