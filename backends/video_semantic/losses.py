@@ -63,3 +63,22 @@ def soft_jaccard(log_p: Tensor, labels: Tensor) -> Tensor:
     either = p.sum((0, 2, 3)) + size - both
     shown = size > 0
     return ((1 - both / either.clamp_min(1.0)) * shown).sum() / shown.sum().clamp_min(1)
+
+
+def wandering(now: Tensor, then: Tensor, picture: Tensor, earlier: Tensor, before: Tensor) -> Tensor:
+    """How far the answer for a frame is from the one before, carried along the motion.
+
+    ``now`` and ``then``: (B, n, H, W) probabilities of two frames; ``picture`` and ``earlier``: the frames,
+    (B, 3, H, W) in [0, 1]; ``before``: (B, H, W, 2), where each pixel (x, y) is in the earlier one, px.
+    Squared difference summed over classes, weighted by ``exp(-|picture - carried|)`` so that covered pixels count
+    little, mean over the pixels that come from within the frame (ETC, Liu et al., ECCV 2020, section 3.1).
+    """
+    height, width = now.shape[-2:]
+    span = before.new_tensor((width, height))
+    places = (2 * before + 1) / span - 1
+    inside = ((places >= -1) & (places <= 1)).all(-1)
+    carried = F.grid_sample(torch.cat((then, earlier), 1), places, align_corners=False)
+    answer, seen = carried[:, : then.shape[1]], carried[:, then.shape[1] :]
+    weight = (-(picture - seen).abs().sum(1)).exp() * inside
+    gap: Tensor = ((now - answer) ** 2).sum(1) * weight
+    return gap.sum() / weight.sum().clamp_min(1.0)

@@ -8,6 +8,7 @@ from typing import Any
 
 from backends.training.learner import Schedule
 from backends.training.settings import config_from as build_config
+from backends.video_semantic.clips import ClipConfig
 from backends.video_semantic.networks import NetworkConfig, trunk_name
 from backends.video_semantic.sampling import SampleConfig
 
@@ -26,6 +27,10 @@ class LossConfig:
     """Weight of the soft Jaccard loss."""
     auxiliary: float = 0.3
     """Weight of the cross entropy of the auxiliary head."""
+    single: float = 0.5
+    """Clips: weight of the single-frame answer's losses beside those of the answer that looks back."""
+    steady: float = 0.0
+    """Clips: weight of the temporal loss (ETC); 0: none."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,12 @@ class TrainingConfig:
     checkpoint_every: int = 200
     held_out: float = 0.0
     """Last share of every footage's labelled frames that training never sees: to choose settings on."""
+    past_gradients: bool = False
+    """Clips: gradients reach the encodings of past frames, too."""
     loss: LossConfig = field(default_factory=LossConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
 
     @property
     def last_step(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,17 @@ from tqdm import tqdm
 
 from backends.training import distributed, loop
 from backends.training.curves import Panels
-from backends.video_semantic import sampling, scenes
+from backends.video_semantic import clips, sampling, scenes
 from backends.video_semantic.loaders import open_scenes
 from backends.video_semantic.recipe import TrainingConfig
 from backends.video_semantic.scenes import Scenes
-from backends.video_semantic.training import Training
+from backends.video_semantic.training import StillTraining, Training
+from backends.video_semantic.video_training import VideoTraining, frames_of
 from backends.video_semantic.weights_file import ALGORITHM, save_weights
 
 PANELS: Panels = (
     ("loss", {"loss": "all", "hard": "hard pixels", "jaccard": "soft Jaccard", "auxiliary": "auxiliary"}),
+    ("clips", {"single": "single frame", "steady": "temporal"}),
     ("rate", {"rate": "heads", "trunk_rate": "trunk"}),
 )
 
@@ -45,7 +48,12 @@ def train(
     config = replace(config, network=replace(config.network, classes=len(learned.classes)))
     loop.claim(config, run_dir)
     stock = sampling.Stock(learned, count(learned))
-    training = Training(config, stock.counts.sum(0), device)
+    counts = stock.counts.sum(0)
+    training: Training[Any] = (
+        VideoTraining(config, counts, device)
+        if config.network.looks_back
+        else StillTraining(config, counts, device)
+    )
     if not loop.resume(training, run_dir):
         begin(training, trunk, start_from)
     loop.run(
@@ -63,7 +71,7 @@ def train(
     return weights
 
 
-def begin(training: Training, trunk: Path | None, start_from: Path | None) -> None:
+def begin(training: Training[Any], trunk: Path | None, start_from: Path | None) -> None:
     """Fill a fresh network from another run's weights or an ImageNet trunk, if either is given."""
     if start_from is not None:
         from backends.training.files import read_tensors
@@ -92,11 +100,16 @@ def count(learned: Scenes) -> NDArray[np.int64]:
     return np.stack([np.bincount(learned.labels(*i).ravel(), minlength=256)[:n] for i in items])
 
 
-def _batches(stock: sampling.Stock, config: TrainingConfig, start: int) -> Iterator[list[sampling.Sample]]:
+def _batches(stock: sampling.Stock, config: TrainingConfig, start: int) -> Iterator[list[Any]]:
     mine = distributed.share(config.batch)
 
-    def make(step: int) -> list[sampling.Sample]:
-        chosen = (step * config.batch + i for i in mine)
-        return [sampling.draw(stock, config.sample, config.seed, i) for i in chosen]
+    def make(step: int) -> list[Any]:
+        return [_draw(stock, config, step * config.batch + i) for i in mine]
 
     return loop.ahead(make, start, config.last_step)
+
+
+def _draw(stock: sampling.Stock, config: TrainingConfig, index: int) -> sampling.Sample | clips.ClipSample:
+    if config.network.looks_back:
+        return clips.draw(stock, config.sample, config.clip, frames_of(config), config.seed, index)
+    return sampling.draw(stock, config.sample, config.seed, index)

@@ -78,11 +78,27 @@ def _inside(shift: float, low: float, high: float, crop: int, rng: np.random.Gen
 
 def warp_image(image: Image, matrix: Matrix, size_hw: tuple[int, int]) -> Image:
     """The picture seen through ``matrix``; its mean colour where there is none."""
-    mean = tuple(float(x) for x in image[::16, ::16].mean((0, 1)))
-    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_CONSTANT, "borderValue": mean}
-    if _scale(matrix) < 0.75:  # linear looks at 2x2 pixels only; shrunk that far, it would skip some
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / _scale(matrix))  # type: ignore[assignment]
-    return np.asarray(cv2.warpPerspective(image, matrix, size_hw[::-1], **how), np.uint8)  # type: ignore[call-overload]
+    seen = cv2.warpPerspective(
+        softened(image, matrix),
+        matrix,
+        size_hw[::-1],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=mean_colour(image),
+    )
+    return np.asarray(seen, np.uint8)
+
+
+def softened(image: Image, matrix: Matrix) -> Image:
+    """The picture, blurred where ``matrix`` shrinks it so far that 2x2 pixels would leave some out."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    return image if scale >= 0.75 else np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 / scale), np.uint8)
+
+
+def mean_colour(image: Image) -> tuple[float, float, float]:
+    """RGB, from every 16th pixel."""
+    red, green, blue = (float(x) for x in image[::16, ::16].mean((0, 1)))
+    return red, green, blue
 
 
 def warp_labels(labels: Labels, matrix: Matrix, size_hw: tuple[int, int]) -> Labels:
@@ -98,7 +114,3 @@ def warp_labels(labels: Labels, matrix: Matrix, size_hw: tuple[int, int]) -> Lab
         ),
         np.uint8,
     )
-
-
-def _scale(matrix: Matrix) -> float:
-    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
