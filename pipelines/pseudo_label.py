@@ -20,7 +20,7 @@ from backends.weak_shot.classes import ClassSet
 from backends.weak_shot.loaders.folders import read_json, tags_of
 from pipelines.atomic import write_json
 from pipelines.progress import Track, quiet
-from pipelines.pseudo_label_record import Done, Record, open_record, sha256
+from pipelines.pseudo_label_record import SCORES, Done, Record, open_record, sha256
 
 CLASSES = "classes.json"
 
@@ -194,6 +194,13 @@ def index_png(labels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def refusals(outcome: Outcome, out: Path, *, shown: int = 20) -> list[str]:
+    """Lines for people: what was refused and why, the first ``shown``; ``scores.json`` holds all."""
+    told = [f"refused: {name}: {why}" for name, why in sorted(outcome.refused.items())]
+    more = len(told) - shown
+    return [*told[:shown], f"... and {more} more, all in {out / SCORES}"] if more > 0 else told
 
 
 def summary(outcome: Outcome, out: Path, *, shown: int = 5) -> list[str]:

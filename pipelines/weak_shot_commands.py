@@ -37,13 +37,19 @@ def pseudo_label(args: Namespace) -> int:
         from backends.weak_shot.labeller import Labeller
 
         weights = args.weights or Registry(settings.models_dir).served(ALGORITHM).weights
-        return Labeller(_bundle(weights, args, settings)), version_of(ALGORITHM, weights)
+        bundle = _bundle(weights, args, settings)
+        if bundle.classifier is None:
+            raise BadInput(
+                f"{weights}: these weights hold no classifier, so tags mean nothing to them; "
+                "train one with `maskloop train weak_shot --start-from` them"
+            )
+        return Labeller(bundle), version_of(ALGORITHM, weights)
 
     outcome = plain.pseudo_label(
         load, args.images, args.tags, args.out, progress=bar, max_pixels=settings.max_image_pixels
     )
-    for name, why in sorted(outcome.refused.items()):
-        print(f"refused: {name}: {why}", file=sys.stderr)
+    for line in plain.refusals(outcome, args.out):
+        print(line, file=sys.stderr)
     print("\n".join(plain.summary(outcome, args.out)))
     return SOME_REFUSED if outcome.refused else 0
 
