@@ -147,7 +147,7 @@ _COMMANDS = {
         model_commands.quantise,
     ),
     "bench": (
-        "time a frame, the network and its trunk here, and how they grow with objects, size and length",
+        "time an algorithm on this machine, and how its time and memory grow",
         "maskloop bench video_object --json bench.json",
         arguments.bench,
         model_commands.bench,

@@ -158,30 +158,9 @@ def quantise(args: Namespace) -> int:
 
 def bench(args: Namespace) -> int:
     """``maskloop bench``"""
-    from backends.registry import Registry
-    from pipelines.atomic import write_json
-    from pipelines.progress import bar
-    from pipelines.speed import plan, video_object
+    from pipelines.speed import commands
 
-    if args.algorithm != "video_object":
-        raise BadInput(f"{args.algorithm!r} cannot be timed; video_object can")
-    if not all(word.isdigit() and int(word) > 0 for word in args.threads.split(",")):
-        raise BadInput(f"--threads {args.threads}: wants numbers of threads with commas between, as in 1,2")
-    settings = current_settings()
-    weights: Path = args.weights or Registry(settings.models_dir).served("video_object").weights
-    if not weights.is_file():
-        raise BadInput(f"--weights {weights}: no such file")
-    report = video_object.bench_video_object(
-        weights,
-        settings.graphs_dir,
-        [int(word) for word in args.threads.split(",")],
-        plan.QUICK if args.quick else plan.WHOLE,
-        progress=bar,
-    )
-    print(video_object.table(report))
-    if args.json:
-        write_json(args.json, report)
-    return 0
+    return commands.bench(args)
 
 
 def load_segmenter(algorithm: str, args: Namespace, settings: Settings) -> Segmenter:

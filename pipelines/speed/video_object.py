@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pipelines.progress import Track, quiet
+from pipelines.speed.machine import machine
 from pipelines.speed.memory import long_clip
 from pipelines.speed.plan import WHOLE, Plan, Scene
 from pipelines.speed.rounds import Candidate, take_turns
@@ -35,7 +33,7 @@ def bench_video_object(
         "further_object": front["further_object"],
         "frame_hw": list(plan.frame_hw),
         "weights": weights.name,
-        "machine": _machine(),
+        "machine": machine(),
         "engines": ones,
         "objects": rows,
         "resolution": _resolutions(engines, plan),
@@ -123,16 +121,6 @@ def _long(engine: Engine, plan: Plan, progress: Track) -> dict[str, Any]:
 
     torch.set_num_threads(engine.threads)
     return long_clip(engine.segmenter, Scene(plan.frame_hw, 1), plan.long_clip, progress=progress)
-
-
-def _machine() -> dict[str, object]:
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "onnxruntime": version("onnxruntime"),
-    }
 
 
 def table(report: dict[str, Any]) -> str:

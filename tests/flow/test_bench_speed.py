@@ -67,7 +67,7 @@ def test_what_cannot_be_timed_is_refused(weights: Path, capsys: pytest.CaptureFi
     assert cli.main(["bench", "video_object", "--threads", "two"]) == 2
     assert cli.main(["bench", "video_object", "--weights", str(weights) + ".not"]) == 2
     said = capsys.readouterr().err
-    assert "video_object can" in said and "--threads two" in said and "no such file" in said
+    assert "video_object and weak_shot can" in said and "--threads two" in said and "no such file" in said
 
 
 def test_candidates_take_turns_and_the_warm_up_does_not_count() -> None:
