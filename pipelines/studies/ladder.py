@@ -28,6 +28,9 @@ MORE_ROWS: dict[str, dict[str, Any]] = {
     "stage_1": {"stage": 1},
     "edge_cut": {"walk": {"cut": True}},
     "seam": {**_PLAIN, "propagate": False, "response": "seam"},
+    "shares": {**_PLAIN, "propagate": False, "response": "shares"},
+    "shares_walk": {**_PLAIN, "response": "shares"},
+    "shares_retab": {"response": "shares"},
 }
 NAMES = {
     "cam": "CAM",
@@ -40,6 +43,9 @@ NAMES = {
     "stage_1": "RETAB, stage 1 only",
     "edge_cut": "RETAB + edge cut",
     "seam": "SEAM",
+    "shares": "shares",
+    "shares_walk": "shares + random walk",
+    "shares_retab": "shares + RETAB",
 }
 CONFIG = Path(__file__).parents[2] / "backends" / "weak_shot" / "configs" / "ladder.json"
 
