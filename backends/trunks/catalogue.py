@@ -18,6 +18,7 @@ from backends.trunks.interface import Trunk
 from backends.trunks.mobilenet_v2 import MobileNetV2, MobileNetV2Deep
 from backends.trunks.resnet import resnet18, resnet50, resnet50_deep
 from backends.trunks.resnet38 import ResNet38
+from backends.trunks.resnet_whole import resnet18_whole, resnet34_whole, resnet50_whole, resnet101_whole
 
 MODELS = "https://download.pytorch.org/models"
 
@@ -50,14 +51,22 @@ class Entry:
 
 
 _MOBILENET_V2 = (Published("mobilenet_v2-7ebf99e0.pth"), Published("mobilenet_v2-b0353104.pth"))
+_RESNET18 = (Published("resnet18-f37072fd.pth"),)
+_RESNET34 = (Published("resnet34-b627a593.pth"), Published("resnet34-333f7ec4.pth"))
+_RESNET101 = (Published("resnet101-cd907fc2.pth"), Published("resnet101-63fe2227.pth"))
 _RESNET50 = (Published("resnet50-11ad3fa6.pth"), Published("resnet50-0676ba61.pth"))
 TRUNKS = {
     "mobilenet_v2": Entry(MobileNetV2, _MOBILENET_V2),
     "mobilenet_v2_blocks": Entry(partial(MobileNetV2Deep, None), _MOBILENET_V2),
     "mobilenet_v2_deep": Entry(MobileNetV2Deep, _MOBILENET_V2),
-    "resnet18": Entry(resnet18, (Published("resnet18-f37072fd.pth"),)),
+    "resnet18": Entry(resnet18, _RESNET18),
+    "resnet18_stride8": Entry(partial(resnet18_whole, 8), _RESNET18, (4, 8)),
+    "resnet18_stride32": Entry(partial(resnet18_whole, 32), _RESNET18, (4, 8, 16, 32)),
+    "resnet34_stride32": Entry(partial(resnet34_whole, 32), _RESNET34, (4, 8, 16, 32)),
     "resnet50": Entry(resnet50, _RESNET50),
     "resnet50_deep": Entry(resnet50_deep, _RESNET50),
+    "resnet50_stride8": Entry(partial(resnet50_whole, 8), _RESNET50, (4, 8)),
+    "resnet101_stride8": Entry(partial(resnet101_whole, 8), _RESNET101, (4, 8)),
     "resnet38": Entry(ResNet38, strides=(4, 8)),
 }
 

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from backends.core.errors import BadInput
 from backends.trunks.interface import Trunk
+from backends.video_semantic.bise import BiseEncoder, BiseHead
 from backends.video_semantic.blocks import resized
+from backends.video_semantic.psp import AuxHead, FcnHead, PspEncoder
 from backends.video_semantic.temporal import SparseTemporal, TemporalConfig
 from backends.video_semantic.top_down import FineHead, TopDown
 
@@ -88,29 +90,40 @@ def full_size(logits: Tensor, features: Tensor, size_hw: tuple[int, int]) -> Ten
     return resized(logits, (height, width))[..., : size_hw[0], : size_hw[1]]
 
 
-def _top_down(config: NetworkConfig, default_trunk: str) -> SceneNetwork:
-    encoder = TopDown(config.trunk or default_trunk)
-    return SceneNetwork(
-        encoder,
-        FineHead(encoder.channels, config.classes),
-        nn.Conv2d(encoder.aux_channels, config.classes, 1),
-    )
+def _top_down(trunk: str, classes: int) -> SceneNetwork:
+    encoder = TopDown(trunk)
+    aux = nn.Conv2d(encoder.aux_channels, classes, 1)
+    return SceneNetwork(encoder, FineHead(encoder.channels, classes), aux)
 
 
-ENCODERS: dict[str, tuple[str, Callable[[NetworkConfig, str], SceneNetwork]]] = {
+def _psp(trunk: str, classes: int) -> SceneNetwork:
+    encoder = PspEncoder(trunk)
+    return SceneNetwork(encoder, FcnHead(encoder.channels, classes), AuxHead(encoder.aux_channels, classes))
+
+
+def _bise(trunk: str, classes: int) -> SceneNetwork:
+    encoder = BiseEncoder(trunk)
+    aux = nn.Conv2d(encoder.aux_channels, classes, 1)
+    return SceneNetwork(encoder, BiseHead(encoder.channels, classes), aux)
+
+
+ENCODERS: dict[str, tuple[str, Callable[[str, int], SceneNetwork]]] = {
     "mobilenet_v2": ("mobilenet_v2_blocks", _top_down),
+    "psp18": ("resnet18_stride8", _psp),
+    "psp50": ("resnet50_stride8", _psp),
+    "psp101": ("resnet101_stride8", _psp),
+    "bise18": ("resnet18_stride32", _bise),
+    "bise34": ("resnet34_stride32", _bise),
 }
-"""Name -> its own trunk, and how it is built."""
+"""Name -> its own trunk, and how it is built on one; the first is for CPUs."""
 
 
 def build(config: NetworkConfig) -> SceneNetwork:
     """The network with random weights. Raises BadInput for an unknown encoder or no classes."""
-    if config.encoder not in ENCODERS:
-        raise BadInput(f"unknown encoder {config.encoder!r}; known: {', '.join(ENCODERS)}")
+    trunk = trunk_name(config)
     if not 2 <= config.classes <= 254:
         raise BadInput(f"{config.classes} classes; a scene wants 2 to 254 (255 means: do not count)")
-    trunk, make = ENCODERS[config.encoder]
-    network = make(config, trunk)
+    network = ENCODERS[config.encoder][1](trunk, config.classes)
     if config.looks_back:
         network.temporal = SparseTemporal(network.channels, config.temporal)
     return network

@@ -18,8 +18,8 @@ from tests.unit.trunks.classifiers import trained
 def test_stages_are_as_told(name):
     with torch.device("meta"):
         trunk = build(name, (4, 8))
-        found = trunk.pyramid(torch.rand(1, 3, 64, 48))
-    assert [tuple(x.shape) for x in found] == [(1, c, 64 // s, 48 // s) for s, c in trunk.stages]
+        found = trunk.pyramid(torch.rand(1, 3, 64, 96))
+    assert [tuple(x.shape) for x in found] == [(1, c, 64 // s, 96 // s) for s, c in trunk.stages]
     assert tuple(trunk.channels[s] for s in (4, 8)) == tuple(x.shape[1] for x in trunk_maps(trunk)[:2])
 
 
