@@ -93,12 +93,8 @@ class Tagging:
         return [{**item, "id": f"{own}_{mark}"} for item in answer]
 
     def _tell_doubts(self, task_id: int, frame: FrameMasks) -> None:
-        trust = {name: value for name, value in frame.confidence.items() if name not in frame.anchors}
-        empty = sorted(name for name in trust if not frame.masks[name].any())
-        if empty:
-            words = f"nothing was found of {', '.join(empty)}; is it in the picture? A box says where"
-            self.notices.add("info", f"Make masks: {words}.", task_id)
-        if told := doubtful({name: value for name, value in trust.items() if name not in empty}):
+        shown = {name: value for name, value in frame.confidence.items() if frame.masks[name].any()}
+        if told := doubtful({name: value for name, value in shown.items() if name not in frame.anchors}):
             self.notices.add("info", f"Low trust: {told}. Look at these masks first.", task_id)
 
     def _tell_unfinished(self, job: JobRow, request: PseudoLabelRequest) -> None:

@@ -1,7 +1,7 @@
 """The room's face: pictures and tags in, one mask per tag with its trust out.
 
-Tags that the weights do not know are told and left out; the others go on. A class that is not found comes
-back with an empty mask and the low trust it was given.
+Tags that the weights never learned are told and left out, unless a box shows the class; the others go on. A
+class that is not found comes back with an empty mask and the low trust it was given.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TagSegmenter:
     def segment(self, clip: Clip, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
         """One FrameMasks per frame that has prompts, in frame order.
 
-        Raises BadInput when no tag of a frame is known to the weights, BadMedia for a frame that cannot be
+        Raises BadInput when no tag of a frame can be used, BadMedia for a frame that cannot be
         read.
         """
         for index in sorted({prompt.frame_index for prompt in prompts}):
@@ -43,21 +43,28 @@ class TagSegmenter:
             yield self._frame(index, clip.frames[index], wanted, boxes)
 
     def _frame(self, index: int, image: Image, tags: tuple[str, ...], boxes: Boxes) -> FrameMasks:
-        classes = self._labeller.classes
-        known = tuple(name for name in tags if name in classes.names)
-        unknown = ", ".join(repr(name) for name in tags if name not in known)
-        names = ", ".join(classes.names)
-        if not known:
-            raise BadInput(
-                f"the served model knows no class {unknown}; it knows {names}. "
-                "`maskloop train weak_shot --project` makes one that knows yours"
-            )
-        made = self._labeller.label(image, known, {name: boxes[name] for name in known if name in boxes})
-        masks = {name: np.asarray(made.labels == classes.id_of(name), np.bool_) for name in known}
-        notes = tuple(made.notes)
-        if unknown:
-            notes = (f"the served model knows no class {unknown}, only {names}", *notes)
-        return FrameMasks(index, masks, {name: float(made.trust[name]) for name in known}, notes=notes)
+        heard = self._heard()
+        usable = tuple(name for name in tags if name in heard or name in boxes)
+        left = [name for name in tags if name not in usable]
+        if not usable:
+            raise BadInput(self._unheard(left))
+        made = self._labeller.label(image, usable, boxes)
+        masks = {name: np.asarray(made.labels == made.ids[name], np.bool_) for name in usable}
+        notes = (*made.notes, *([self._unheard(left)] if left else []))
+        return FrameMasks(index, masks, {name: float(made.trust[name]) for name in usable}, notes=notes)
+
+    def _heard(self) -> tuple[str, ...]:
+        """Classes that a tag alone can find."""
+        bundle = self._labeller.bundle
+        return bundle.classes.names if bundle.classifier is not None else ()
+
+    def _unheard(self, names: Sequence[str]) -> str:
+        named, heard = ", ".join(map(repr, names)), ", ".join(self._heard())
+        why = f"the served model knows {heard}" if heard else "the served model has not learned classes yet"
+        return (
+            f"a tag alone finds no {named}: {why}. Drag a smart box over it, or teach the model with "
+            "`maskloop train weak_shot --project`"
+        )
 
 
 def load(weights: Path, *, device: str, threads: int, version: str) -> TagSegmenter:

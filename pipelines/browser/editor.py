@@ -6,6 +6,7 @@ without guessing whether a frame is shown or a mask has arrived. Ground truth an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ _SETTLED = f"""(ms) => {{
     return performance.now() - seen.since > ms;
 }}"""
 _SCREEN = f"""() => {{
-    const image = {_IMAGE}, stage = image.stageRef, box = stage.content.getBoundingClientRect();
+    const image = {_IMAGE}, stage = image.stageRef;
+    stage.content.scrollIntoView({{block: "nearest"}});  // a label below may have been scrolled to
+    const box = stage.content.getBoundingClientRect();
     return [box.x + stage.x(), box.y + stage.y(),
             image.stageWidth * stage.scaleX(), image.stageHeight * stage.scaleY()];
 }}"""
@@ -162,7 +165,9 @@ class Editor:
     def choose_label(self, control: Control, label: str) -> None:
         """Click the label below the picture, no region being selected: the next stroke begins a new one."""
         self.let_go()
-        controls = self._config.controls
+        controls = [
+            one for one in self._config.controls if one.kind.endswith("labels")
+        ]  # choices look otherwise
         above = sum(len(other.labels) for other in controls[: controls.index(control)])
         number = above + control.labels.index(label)
         chosen = f"() => document.querySelectorAll('.lsf-label')[{number}]?.className.includes('_selected')"
@@ -170,6 +175,16 @@ class Editor:
             if not self.page.evaluate(chosen):  # a click on a chosen label takes it back
                 self.page.locator(".lsf-label").nth(number).click()
             self.page.wait_for_function(chosen)
+
+    def tick(self, *tags: str) -> None:
+        """Tick these choices of the open picture, and no others."""
+        assert self._config.tags is not None
+        for name in self._config.tags.labels:
+            box = self.page.locator(f".lsf-choices input[name={json.dumps(name)}]")
+            with _in_words(f"the tag {name!r} could not be ticked"):
+                box.set_checked(name in tags)
+        for ticked in self.page.locator(":focus").all():
+            ticked.blur()  # keys go to a choice that was just clicked, not to the editor
 
     def let_go(self) -> None:
         """Deselect the selected region, if any."""

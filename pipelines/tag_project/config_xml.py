@@ -28,7 +28,7 @@ def weak_shot_xml(classes: Sequence[str]) -> str:
     names = check_classes(classes)
     root = ElementTree.fromstring(shipped_xml())
     for tag, item in (("Choices", "Choice"), ("RectangleLabels", "Label"), ("BrushLabels", "Label")):
-        control = root.find(tag)
+        control = root.find(f".//{tag}")
         assert control is not None, f"weak_shot.xml has no {tag}"
         for old in list(control):
             control.remove(old)

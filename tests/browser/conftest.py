@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from backends.labelstudio.label_config import LabelConfig
 from pipelines.browser import chromium
 from pipelines.browser.editor import Editor
 from tests import label_studio
@@ -57,21 +58,36 @@ def editor_house(chromium_there: None) -> Iterator[EditorHouse]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+EditorOpener = Callable[[LabelConfig], AbstractContextManager[Editor]]
+
+
 @pytest.fixture
-def editor(editor_house: EditorHouse, request: pytest.FixtureRequest) -> Iterator[Editor]:
-    """Logged in. A failed test leaves a picture and the logs in build/test-logs."""
-    settings = editor_house.settings
-    with chromium.open_page() as page:
-        watch = chromium.OriginWatch(page, [settings.label_studio_url, _console_origin(editor_house)])
-        editor = Editor(page, settings.label_studio_url, editor_house.config, SIZE_HW)
-        editor.log_in(editor_house.login.email, editor_house.login.password)
+def open_editor(editor_house: EditorHouse, request: pytest.FixtureRequest) -> EditorOpener:
+    """Opens a browser, logged in, for a configuration. A failed test leaves a picture and the logs."""
+
+    @contextmanager
+    def opened(config: LabelConfig) -> Iterator[Editor]:
+        settings = editor_house.settings
+        with chromium.open_page() as page:
+            watch = chromium.OriginWatch(page, [settings.label_studio_url, _console_origin(editor_house)])
+            editor = Editor(page, settings.label_studio_url, config, SIZE_HW)
+            editor.log_in(editor_house.login.email, editor_house.login.password)
+            yield editor
+            if request.node.stash.get(_FAILED, False):
+                evidence = EVIDENCE / request.node.name
+                editor_house.keep_logs(evidence)
+                with suppress(Exception):  # the browser itself may have died
+                    editor.screenshot(evidence / "page.png")
+            assert watch.leaks == []
+
+    return opened
+
+
+@pytest.fixture
+def editor(editor_house: EditorHouse, open_editor: EditorOpener) -> Iterator[Editor]:
+    """For the clips' project."""
+    with open_editor(editor_house.config) as editor:
         yield editor
-        if request.node.stash.get(_FAILED, False):
-            evidence = EVIDENCE / request.node.name
-            editor_house.keep_logs(evidence)
-            with suppress(Exception):  # the browser itself may have died
-                editor.screenshot(evidence / "page.png")
-        assert watch.leaks == []
 
 
 def _console_origin(house: EditorHouse) -> str:
