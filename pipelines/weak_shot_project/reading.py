@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backends.anchors import FrameFiles
@@ -120,7 +121,7 @@ def _photo(
     path = files.path(config.frame_refs(task.get("data") or {})[0])
     if path.suffix.lower() not in SUFFIXES:
         raise BadMedia(f"{path.name}: a picture's name ends in {', '.join(sorted(SUFFIXES))}")
-    height, width, _ = open_image(path, max_pixels=max_pixels).shape
+    height, width = _size_hw(path, max_pixels)
     work = read_work(task, config, (height, width), machine(task_id))
     if work.cancelled and not work.opinions:
         return _Found((), (f"task {task_id}: skipped by the annotator",))
@@ -134,6 +135,18 @@ def _photo(
     held_out = work.mask_opinion is not None and _is_drawn(path.read_bytes())
     photo = ProjectPhoto(f"task-{task_id:06d}", path, (height, width), held_out, work, tags)
     return _Found((photo,), tuple(notes))
+
+
+def _size_hw(path: Path, max_pixels: int) -> tuple[int, int]:
+    """(height, width) as shown, of a picture that can be decoded whole. Raises BadMedia.
+
+    The message names the file alone: sentences go into the manifest, whose digest knows no machine.
+    """
+    try:
+        height, width, _ = open_image(path, max_pixels=max_pixels).shape
+    except BadMedia as error:
+        raise BadMedia(str(error).replace(str(path), path.name)) from error
+    return height, width
 
 
 def _is_drawn(picture: bytes) -> bool:

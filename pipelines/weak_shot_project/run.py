@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backends.core.errors import SetupFault
+from backends.core.errors import BadInput, SetupFault
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
@@ -168,6 +168,16 @@ def _fits(shipped: Path, wishes: Wishes) -> bool:
     from backends.weak_shot.weights_file import load
 
     return load(shipped).trunk == config_from(read_config(wishes.config, wishes.overrides)).trunk
+
+
+def _refuse_other_classes(snapshot: Snapshot, novel: Sequence[str]) -> None:
+    """What was novel when the snapshot was taken stays so."""
+    roles = {name: told["role"] for name, told in snapshot.manifest["classes"].items()}
+    if other := [name for name in novel if roles.get(name) != "novel"]:
+        raise BadInput(
+            f"the unfinished run has other novel classes, without {', '.join(other)}; "
+            "--fresh begins anew with those of --novel"
+        )
 
 
 def _register(settings: Settings, project_id: int, snapshot: Snapshot, run: Path, weights: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,19 @@ def bad_and_good(project: Project) -> dict[str, int]:
         project.annotate(tasks[name], ticked("dog"))
     tasks["came with tags"] = project.task(tags=["dog"])
     tasks["untouched"] = project.task()
+    tasks["turned"] = project.task(reference=turned(project))
+    project.annotate(tasks["turned"], ticked("skin"), painted("skin", SKIN))
     return tasks
+
+
+def turned(project: Project) -> str:
+    """A photo that viewers turn by its EXIF: stored upright, shown as wide as the others."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", SIZE_HW, (90, 120, 60))
+    path = project.server.media_root / "photos" / f"p{project.id}" / "turned.jpg"
+    picture.save(path, exif=exif)
+    return f"/data/local-files/?d=photos/p{project.id}/turned.jpg"
 
 
 def named(task: int) -> str:
@@ -195,6 +207,8 @@ def test_the_loader_gives_back_what_was_painted(full: Full) -> None:
         assert photo.image_path.read_bytes() == full.reading.photos[i].image.read_bytes()
     assert by_name[named(full.tasks["novel 0"])].tags == ("dog",)
     assert by_name[named(full.tasks["came with tags"])].tags == ("dog",)
+    as_shown = photos.base_truth(by_name[named(full.tasks["turned"])])
+    assert np.array_equal(as_shown == 1, SKIN) and not (as_shown == 255).any()
     assert not photos.notes
 
 
@@ -319,6 +333,8 @@ def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
     [begun] = (tmp_path / "runs" / "weak_shot").glob("project-*")
     newer = full.project.task()
     full.project.annotate(newer, ticked("dog"))  # work goes on while a training stands still
+    with pytest.raises(BadInput, match="other novel classes, without hat"):
+        train_project(full.project.id, settings, replace(wishes, novel=["hat"]), say=said.append)
 
     outcome = run()
     assert outcome.run == begun and "going on with" in said[0]
