@@ -78,7 +78,9 @@ class ShareClassifier(nn.Module):
         super().__init__()
         self.trunk = catalogue.build(dense_trunk(trunk_name), (4, 8))
         self.top = top
-        self.hidden = nn.Conv2d(sum(channels for _, channels in self.trunk.stages[-2:]), width, 1)
+        channels = sum(channels for _, channels in self.trunk.stages[-2:])
+        self.spread = nn.BatchNorm2d(channels, affine=False)
+        self.hidden = nn.Conv2d(channels, width, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(width, n + 1, 1)
         self.register_buffer("steps", torch.zeros(()))
@@ -88,7 +90,8 @@ class ShareClassifier(nn.Module):
         middle, deep = stages_of(self.trunk, rgb)[-2:]
         # each cell's features over their own spread: stages differ tenfold in size
         maps = [_levelled(resized(middle, deep.shape[-2:])), _levelled(deep)]
-        found: Tensor = self.head(self.dropout(F.relu(self.hidden(torch.cat(maps, 1)))))
+        hidden = F.relu(self.hidden(self.spread(torch.cat(maps, 1))))
+        found: Tensor = self.head(self.dropout(hidden))
         return found
 
     def forward(self, rgb: Tensor) -> Tensor:

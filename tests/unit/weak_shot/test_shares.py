@@ -6,8 +6,11 @@ import torch
 from torch import nn
 
 from backends.weak_shot.losses import IGNORE
+from backends.weak_shot.recipe import Budget
 from backends.weak_shot.responses import responses
 from backends.weak_shot.shares import ShareClassifier, Sharing, held_at_most, share_losses, shared_out
+from backends.weak_shot.subjects import LOSSES
+from backends.weak_shot.training import Batch, Training
 
 
 def test_only_tags_and_background_get_a_share():
@@ -119,3 +122,15 @@ def test_a_labelled_photo_teaches_by_its_labels_alone():
 def test_steps_are_counted_in_what_is_saved():
     network, _ = taught(torch.full((3, 96, 96), IGNORE), steps=3)
     assert network.state_dict()["steps"] == 3
+
+
+def test_a_stage_with_a_resting_trunk_teaches_the_head_alone():
+    network = ShareClassifier("mobilenet_v2", 2, width=16)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    training = Training(network, LOSSES["shares"], Budget(steps=2, trunk_rate=0.0), seed=0, amp=True)
+    rgb, tags = scene()
+    labels = torch.full((3, 96, 96), IGNORE, dtype=torch.uint8)
+    figures = [training.advance(Batch(rgb, labels, tags.float())) for _ in range(2)]
+    assert all(np.isfinite(list(step.values())).all() for step in figures)
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert "head.weight" in changed and not [k for k in changed if k.startswith("trunk.")]
