@@ -70,7 +70,8 @@ def untrained() -> Bundle:
     torch.manual_seed(0)
     trunk, names = "mobilenet_v2", tuple(f"class {number}" for number in range(1, 21))
     boundary = BoundaryNetwork(trunk).eval()
-    torch.nn.init.constant_(boundary.edge.bias, -4.0)  # few cells on boundaries, so that scores really walk
+    if boundary.edge.bias is not None:
+        torch.nn.init.constant_(boundary.edge.bias, -4.0)  # few boundaries, so that scores really walk
     return Bundle(
         trunk,
         ClassSet(names),
