@@ -16,7 +16,9 @@ from torch import nn
 
 from backends.training.files import read_tensors
 from backends.weak_shot.classes import ClassSet
+from backends.weak_shot.labeller import LONG_SIDE_PX
 from backends.weak_shot.networks import Classifier, stages_of
+from backends.weak_shot.pictures import reduced
 from backends.weak_shot.recipe import ResponseConfig
 from backends.weak_shot.weights_file import Bundle, save
 from tests.editor_house import N_FRAMES, frame_picture, truth
@@ -30,18 +32,18 @@ def write_knowing_bundle(path: Path) -> Path:
     """The weights file."""
     torch.manual_seed(5)
     classifier = Classifier("mobilenet_v2", len(KNOWN))
-    pictures = [frame_picture(index) for index in range(0, N_FRAMES, 2)]
+    pictures = [reduced(frame_picture(index), LONG_SIDE_PX) for index in range(N_FRAMES)]
     rgb = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
     _settle(classifier.trunk, rgb)
     classifier.eval()
     with torch.inference_mode():
         features = stages_of(classifier.trunk, rgb)[-1]  # (B, C, h, w)
     cells = features.permute(0, 2, 3, 1).flatten(0, 2).double()
-    wanted = [_wanted(truth(index), features.shape[-2:]) for index in range(0, N_FRAMES, 2)]
+    wanted = [_wanted(truth(index), features.shape[-2:]) for index in range(N_FRAMES)]
     targets = torch.from_numpy(np.concatenate(wanted))
     classifier.head.weight.data = _ridge(cells, targets)[:, :, None, None]
     path.parent.mkdir(parents=True, exist_ok=True)
-    responses = ResponseConfig(scales=(1.0,), flip=False)
+    responses = ResponseConfig(scales=(1.0,), flip=False, alpha=4.0)
     save(
         Bundle("mobilenet_v2", ClassSet(KNOWN), classifier=classifier, responses=responses),
         path,
@@ -86,5 +88,5 @@ def _wanted(ids: np.ndarray, hw: torch.Size) -> np.ndarray:
 def _ridge(cells: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(n, C) float32 weights of the least squares with a small penalty."""
     gram = cells.T @ cells
-    penalty = 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    penalty = 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     return torch.linalg.solve(gram + penalty, cells.T @ targets).T.float()
