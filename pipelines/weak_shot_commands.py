@@ -101,7 +101,8 @@ def _answers(bundle: Bundle, device: str) -> dict[str, Answer]:
         labeller = Labeller(bundle)
         answers["pseudo_masks"] = lambda image, tags: _masks(labeller, image, tags)
     if bundle.segmentation is not None:
-        network = partial(label_map, bundle.segmentation, device=device)
+        size = bundle.long_side_px
+        network = partial(label_map, bundle.segmentation, long_side_px=size, device=device)
         answers["network"] = lambda image, tags: network(image)
     if not answers:
         raise BadInput("these weights hold neither a classifier nor a final network; nothing can be scored")

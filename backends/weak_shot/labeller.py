@@ -28,8 +28,8 @@ from backends.weak_shot.trust import Grounds, grounds
 from backends.weak_shot.weights_file import Bundle
 
 Float = NDArray[np.float32]
-LONG_SIDE_PX = 416
-"""As training keeps its photos."""
+LONG_SIDE_PX = Bundle.long_side_px
+"""As training keeps its photos, unless a bundle says otherwise."""
 _UNSEEN = 0.2  # probability below which a class is said to be missing
 _EVERYWHERE = 0.6  # mean response above which a classifier cannot be said to know where
 
@@ -97,8 +97,9 @@ class Labeller:
     a classifier, and for classes that it never learned, a box has to say where.
     """
 
-    def __init__(self, bundle: Bundle, long_side_px: int = LONG_SIDE_PX):
-        self.bundle, self.long_side_px = bundle, long_side_px
+    def __init__(self, bundle: Bundle, long_side_px: int = 0):
+        """``long_side_px`` 0: what the bundle was trained at."""
+        self.bundle, self.long_side_px = bundle, long_side_px or bundle.long_side_px
 
     @property
     def classes(self) -> ClassSet:

@@ -81,7 +81,8 @@ def bundle_of(stages: Stages) -> Bundle:
     networks["segmentation"] = stages.segmentation
     walk = replace(c.walk, stages=c.stage)
     classes = stages.album.photos.classes
-    return Bundle(c.trunk, classes, c.response, walk, response_config(c), **networks)
+    how = response_config(c)
+    return Bundle(c.trunk, classes, c.response, walk, how, **networks, long_side_px=c.long_side_px)
 
 
 def write_card(

@@ -49,6 +49,8 @@ class Bundle:
     boundary: BoundaryNetwork | None = None
     affinity: AffinityNetwork | None = None
     segmentation: SegmentationNetwork | None = None
+    long_side_px: int = 416
+    """Training kept its photos no larger; answers are read off at the same size."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -69,6 +71,7 @@ def save(bundle: Bundle, path: Path, dtype: torch.dtype = torch.float16) -> None
         "variant": bundle.variant,
         "walk": asdict(bundle.walk),
         "responses": asdict(bundle.responses),
+        "long_side_px": bundle.long_side_px,
     }
     save_atomically(tensors, path, {"algorithm": ALGORITHM, "weak_shot": json.dumps(about)})
 
@@ -101,6 +104,7 @@ def _described(about: Mapping[str, Any]) -> Bundle:
         about["variant"],
         config_from(Walk, about["walk"]),
         config_from(ResponseConfig, about["responses"]),
+        long_side_px=int(about.get("long_side_px", Bundle.long_side_px)),
     )
 
 

@@ -23,6 +23,7 @@ def whole():
         "mobilenet_v2",
         CLASSES,
         walk=Walk(beta=4.0),
+        long_side_px=352,
         responses=ResponseConfig(scales=(1.0,)),
         classifier=Classifier("mobilenet_v2", 3).eval(),
         boundary=BoundaryNetwork("mobilenet_v2").eval(),
@@ -37,6 +38,7 @@ def test_a_whole_run_comes_back(tmp_path):
     found = load(tmp_path / "run.safetensors")
     assert (found.trunk, found.classes, found.variant) == ("mobilenet_v2", CLASSES, "cam")
     assert found.walk == Walk(beta=4.0) and found.responses.scales == (1.0,)
+    assert found.long_side_px == 352
     rgb = torch.rand(1, 3, 40, 56)
     with torch.no_grad():
         for name, network in sent.parts.items():
