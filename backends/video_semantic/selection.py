@@ -36,7 +36,8 @@ def nsm(q: Tensor, radius: int = 5) -> Tensor:
     divergence = torch.logsumexp(scores, 1) - mean - _neighbours(planes, radius).log()
     unit = planes / planes.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
     turned = 1.0 - (unit * _box_mean(unit, radius)).sum(1)
-    return (divergence.clamp_min(0.0) + turned.clamp_min(0.0)).reshape(q.shape[:-1])
+    score: Tensor = divergence.clamp_min(0.0) + turned.clamp_min(0.0)
+    return score.reshape(q.shape[:-1])
 
 
 def _box_mean(planes: Tensor, radius: int) -> Tensor:

@@ -44,6 +44,11 @@ class Stream:
         """How many past frames are held."""
         return len(self._past)
 
+    @property
+    def kept_mb(self) -> float:
+        """What the past frames take, MB (10^6 bytes)."""
+        return sum(t.numel() * t.element_size() for m in self._past for t in (m.keys, m.values)) / 1e6
+
     def reset(self) -> None:
         """Forget the past: the next frame is the first of another clip."""
         self._past.clear()

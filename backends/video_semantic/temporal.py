@@ -144,10 +144,10 @@ class SparseTemporal(nn.Module):
         seen = self._seen(current, past)
         if not seen or not self.rho:
             return current.features
-        plan = self._plan(current, len(seen))
+        plan = self.plan(current, len(seen))
         if not len(plan.order):
             return current.features
-        found = self._read(current, plan, seen)
+        found = self.read(current, plan, seen)
         out = self._finish(current.reduced.flatten(0, 2)[plan.order], found)
         return _scattered(current.features, plan.order, self.expand(out))
 
@@ -179,10 +179,11 @@ class SparseTemporal(nn.Module):
                 )
         return seen or ([current.memory] if self.config.first == "self" else [])
 
-    def _plan(self, current: Projected, n_frames: int) -> Plan:
+    def plan(self, current: Projected, n_frames: int) -> Plan:
+        """How the selected cells of a frame are worked on, for so many past frames."""
         return Plan.of(self.selected(current), self.radii.by_age[:n_frames])
 
-    def _read(self, current: Projected, plan: Plan, seen: Sequence[Memory]) -> Tensor:
+    def read(self, current: Projected, plan: Plan, seen: Sequence[Memory]) -> Tensor:
         """(M, d): the heads' answers side by side, in the plan's order."""
         rows = current.reduced.flatten(0, 2)[plan.order]
         queries = self._by_head(self.to_query(rows)) * (rows.shape[-1] // self.heads) ** -0.5
