@@ -169,13 +169,15 @@ def pseudo_label(command: argparse.ArgumentParser) -> None:
 
 def bench(command: argparse.ArgumentParser) -> None:
     """``maskloop bench``"""
-    command.add_argument("algorithm", help="what to time: video_object or weak_shot")
+    command.add_argument("algorithm", help="what to time: video_object, weak_shot or video_semantic")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     command.add_argument(
         "--weights", type=Path, metavar="FILE", help="default: the served version's weights, if there are any"
     )
     command.add_argument("--threads", default="1,2", metavar="A,B", help="numbers of threads; default: 1,2")
-    command.add_argument("--plot", type=Path, metavar="FILE", help="weak_shot: draw the growth here, as PNG")
+    command.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the growth here, as PNG (not of video_object)"
+    )
     command.add_argument("--quick", action="store_true", help="fewer rounds and sizes, a short clip")
 
 

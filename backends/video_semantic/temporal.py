@@ -1,7 +1,7 @@
 """Sparse temporal attention between encoder and decoder: hard cells of the current frame look back.
 
 Source: STT (Li et al., "Video Semantic Segmentation via Sparse Temporal Transformer", ACM MM 2021). What the
-paper leaves open is written down in docs/decisions/0024.
+paper leaves open is written down in docs/decisions/0027.
 """
 
 from __future__ import annotations

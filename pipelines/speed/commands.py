@@ -19,8 +19,10 @@ def bench(args: Namespace) -> int:
         raise BadInput(f"{args.algorithm!r} cannot be timed; {' and '.join(_BENCHES)} can")
     if not all(word.isdigit() and int(word) > 0 for word in args.threads.split(",")):
         raise BadInput(f"--threads {args.threads}: wants numbers of threads with commas between, as in 1,2")
-    if args.plot and args.algorithm != "weak_shot":
-        raise BadInput(f"--plot {args.plot}: {args.algorithm} draws nothing; weak_shot draws its growth")
+    if args.plot and args.algorithm not in _DRAW:
+        raise BadInput(
+            f"--plot {args.plot}: {args.algorithm} draws nothing; {' and '.join(_DRAW)} draw their growth"
+        )
     if args.weights and not args.weights.is_file():
         raise BadInput(f"--weights {args.weights}: no such file")
     report = _BENCHES[args.algorithm](args, [int(word) for word in args.threads.split(",")])
@@ -48,19 +50,36 @@ def _weak_shot(args: Namespace, threads: list[int]) -> dict[str, Any]:
     if args.plot:
         new_figure(1)  # refuses now, not behind the run, where matplotlib is missing
     sizes = weak_shot.QUICK if args.quick else weak_shot.WHOLE
-    report = weak_shot.bench_weak_shot(args.weights or _served(), threads, sizes, progress=bar)
+    report = weak_shot.bench_weak_shot(args.weights or _served("weak_shot"), threads, sizes, progress=bar)
     print(weak_shot.table(report))
     if args.plot:
         growth_plot.draw_growth(report, args.plot)
     return report
 
 
-def _served() -> Path | None:
+def _video_semantic(args: Namespace, threads: list[int]) -> dict[str, Any]:
+    """Without weights, networks that were never trained stand in here too."""
+    from pipelines.speed import scene_plot, scene_stages, video_semantic
+    from pipelines.studies.plots import new_figure
+
+    if args.plot:
+        new_figure(1)
+    sizes = scene_stages.QUICK if args.quick else scene_stages.WHOLE
+    weights = args.weights or _served("video_semantic")
+    report = video_semantic.bench_video_semantic(weights, threads, sizes, progress=bar)
+    print(video_semantic.table(report))
+    if args.plot:
+        scene_plot.draw_growth(report, args.plot)
+    return report
+
+
+def _served(algorithm: str) -> Path | None:
     try:
-        weights = Registry(current_settings().models_dir).served("weak_shot").weights
-    except SetupFault:
+        weights = Registry(current_settings().models_dir).served(algorithm).weights
+    except (BadInput, SetupFault):
         return None
     return weights if weights.is_file() else None
 
 
-_BENCHES = {"video_object": _video_object, "weak_shot": _weak_shot}
+_BENCHES = {"video_object": _video_object, "weak_shot": _weak_shot, "video_semantic": _video_semantic}
+_DRAW = ("weak_shot", "video_semantic")

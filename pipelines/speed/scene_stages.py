@@ -30,6 +30,8 @@ class ScenePlan:
     """The frame of the main figures, (rows, columns) in px."""
     encoders: tuple[str, ...] = tuple(ENCODERS)
     """Networks of the main table."""
+    slow: tuple[str, ...] = ("psp50", "psp101")
+    """Those that take seconds per frame: two rounds of one frame."""
     channels: int = 256
     """d_t of the growth tables."""
     grid: tuple[int, int] = (45, 60)
@@ -49,7 +51,12 @@ class ScenePlan:
 
 WHOLE = ScenePlan()
 QUICK = ScenePlan(
-    grids=((23, 30), (45, 60)), beside_full=((8, 16), (16, 32), (32, 64)), frames=(1, 7), rounds=2, laps=2
+    encoders=("mobilenet_v2", "bise18"),
+    grids=((23, 30), (45, 60)),
+    beside_full=((8, 16), (16, 32), (32, 64)),
+    frames=(1, 7),
+    rounds=2,
+    laps=2,
 )
 
 

@@ -64,7 +64,8 @@ def _configuration(encoder: str, network: SceneNetwork, threads: int, plan: Scen
     config, rho = temporal.config, temporal.rho or plan.usual.rho
     looking, alone = FrameLaps(network, plan.frame_hw, rho), FrameLaps(network, plan.frame_hw, 0.0)
     turns = {"looking": Candidate(looking), "alone": Candidate(alone)}
-    take_turns(turns, rounds=plan.rounds, laps=plan.laps, warm_up=config.frames + 1)
+    rounds, laps = (2, 1) if encoder in plan.slow else (plan.rounds, plan.laps)
+    take_turns(turns, rounds=rounds, laps=laps, warm_up=config.frames + 1)
     cost = Cost(config, network.channels, *looking.grid)
     single_macs = count_macs(network, alone)
     ms, single_ms = turns["looking"].median_ms, turns["alone"].median_ms
