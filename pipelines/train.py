@@ -131,6 +131,7 @@ def _forget(out: Path) -> None:
         "metrics.jsonl",
         "checkpoint.safetensors",
         "weights.safetensors",
+        "pair.safetensors",
         "card.json",
         "curves.png",
     ):

@@ -31,6 +31,7 @@ from backends.weak_shot.stages import Means, Stages
 from backends.weak_shot.training import WEIGHTS
 from backends.weak_shot.weights_file import ALGORITHM, Bundle
 
+PAIR = "pair.safetensors"
 CARRIED = ("boundary", "affinity")
 """Networks that know no classes, and so serve any project."""
 
@@ -46,6 +47,8 @@ def train(
 ) -> Path:
     """Run (or go on with) the stages in ``out``; returns ``weights.safetensors``, a bundle of all networks.
 
+    ``pair.safetensors`` beside it holds boundary and affinity alone, for other runs to start from.
+
     ``trunk`` is a file of ImageNet weights. ``start_from`` is a bundle: its boundary and affinity networks
     are taken as they are, so that only classifier and final network are trained. Raises BadInput when the
     photos cannot teach the novel classes, for a folder of other settings, and for weights on another trunk.
@@ -59,6 +62,8 @@ def train(
     stages = Stages(config, Means(album, in_run(out), trunk, taught, device))
     bundle = bundle_of(stages)
     weights_file.save(bundle, out / WEIGHTS)
+    if bundle.affinity is not None:
+        weights_file.save(replace(bundle, classifier=None, segmentation=None), out / PAIR)
     began = {"trunk": trunk.name if trunk else "random weights", "taught": sorted(taught)}
     write_card(out, config, photos, [*photos.notes, *notes], began)
     return out / WEIGHTS

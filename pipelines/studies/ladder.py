@@ -14,6 +14,11 @@ from typing import Any
 from backends.core.errors import BadInput
 
 _PLAIN = {"seg_gt": False, "aff_gt": False, "boundary": False}
+# shares leave the background its part already, so it needs no steep power
+_SHARES = {
+    "response": "shares",
+    "responses": {"alpha": 2.0, "seed_foreground": 2.0, "seed_background": 8.0},
+}
 # row -> the config's switches that differ from the whole method with CAM
 ROWS: dict[str, dict[str, Any]] = {
     "cam": {**_PLAIN, "propagate": False},
@@ -28,9 +33,9 @@ MORE_ROWS: dict[str, dict[str, Any]] = {
     "stage_1": {"stage": 1},
     "edge_cut": {"walk": {"cut": True}},
     "seam": {**_PLAIN, "propagate": False, "response": "seam"},
-    "shares": {**_PLAIN, "propagate": False, "response": "shares"},
-    "shares_walk": {**_PLAIN, "response": "shares"},
-    "shares_retab": {"response": "shares"},
+    "shares": {**_PLAIN, "propagate": False, **_SHARES},
+    "shares_walk": {**_PLAIN, **_SHARES},
+    "shares_retab": _SHARES,
 }
 NAMES = {
     "cam": "CAM",

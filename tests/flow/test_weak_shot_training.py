@@ -120,7 +120,8 @@ def test_a_project_begins_with_the_pair_of_another_run(whole: Path, tmp_path: Pa
     fruit = make_snapshot(tmp_path / "fruit", classes, photos)
     with pytest.raises(BadInput, match="no base masks"):
         train("weak_shot", data=fruit, out=tmp_path / "run", overrides=settings())
-    begun = whole / "weights.safetensors"
+    begun = whole / "pair.safetensors"
+    assert set(weights_file.load(begun).parts) == {"boundary", "affinity"}
     out = train("weak_shot", data=fruit, out=tmp_path / "run", overrides=settings(), start_from=begun)
     bundle, before = weights_file.load(out), weights_file.load(begun)
     assert bundle.classes.names == ("pear", "plum") and len(bundle.parts) == 4
