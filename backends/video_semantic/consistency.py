@@ -56,17 +56,19 @@ def agreeing(there: Float, back: Float) -> NDArray[np.bool_]:
 
     Forward-backward check of Sundaram et al., ECCV 2010, with the constants of UnFlow (AAAI 2018).
     """
-    carried = _remap(back, there, cv2.INTER_LINEAR, np.inf)
-    with np.errstate(invalid="ignore"):
-        gap = ((there + carried) ** 2).sum(-1)
-        length = (there**2).sum(-1) + (carried**2).sum(-1)
-        close: NDArray[np.bool_] = gap < 0.01 * length + 0.5
-    return close
+    height, width = there.shape[:2]
+    at = there + _grid(height, width)
+    inside = ((at >= 0) & (at <= (width - 1, height - 1))).all(-1)
+    carried = np.asarray(_remap(back, there, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE), np.float32)
+    gap = ((there + carried) ** 2).sum(-1)
+    length = (there**2).sum(-1) + (carried**2).sum(-1)
+    seen: NDArray[np.bool_] = inside & (gap < 0.01 * length + 0.5)
+    return seen
 
 
 def carried_back(labels: Labels, flow: Float) -> Labels:
     """The label map of frame t+1 seen from frame t, nearest pixel; IGNORE for what left the frame."""
-    return np.asarray(_remap(labels, flow, cv2.INTER_NEAREST, IGNORE), np.uint8)
+    return np.asarray(_remap(labels, flow, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,16 @@ class Consistency:
         return self._visible.iou()
 
 
-def _remap(values: Labels | Float, flow: Float, how: int, outside: float) -> Float:
-    height, width = flow.shape[:2]
+def _remap(values: Labels | Float, flow: Float, how: int, border: int) -> NDArray[np.generic]:
+    at = _grid(*flow.shape[:2]) + flow
+    found = cv2.remap(values, at[..., 0], at[..., 1], how, borderMode=border, borderValue=IGNORE)
+    return np.asarray(found)
+
+
+def _grid(height: int, width: int) -> Float:
+    """(H, W, 2): the pixels' own (x, y)."""
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    border = (outside,) * (values.shape[2] if values.ndim == 3 else 1)
-    found = cv2.remap(
-        values,
-        columns + flow[..., 0],
-        rows + flow[..., 1],
-        how,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=border,
-    )
-    return np.asarray(found, np.float32)
+    return np.stack((columns, rows), -1)
 
 
 def _size(picture: Image) -> str:

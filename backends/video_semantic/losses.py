@@ -71,7 +71,7 @@ def wandering(now: Tensor, then: Tensor, picture: Tensor, earlier: Tensor, befor
     ``now`` and ``then``: (B, n, H, W) probabilities of two frames; ``picture`` and ``earlier``: the frames,
     (B, 3, H, W) in [0, 1]; ``before``: (B, H, W, 2), where each pixel (x, y) is in the earlier one, px.
     Squared difference summed over classes, weighted by ``exp(-|picture - carried|)`` so that covered pixels
-    count little, mean over the pixels that come from within the frame (ETC, Liu et al., ECCV 2020, section 3.1).
+    count little, mean over the pixels that come from within the frame (Liu et al., ECCV 2020, section 3.1).
     """
     height, width = now.shape[-2:]
     span = before.new_tensor((width, height))

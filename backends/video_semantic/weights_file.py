@@ -54,8 +54,8 @@ def load_weights(path: Path) -> SceneWeights:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"{path} is no weights file of {ALGORITHM}: {error}") from error
     lacking = [n for n in missing if not n.startswith("aux.") and not n.endswith("num_batches_tracked")]
-    if lacking or unknown or len(classes) != config.classes:
-        raise BadInput(
-            f"{path}: lacks {lacking[:3]}, has unknown {unknown[:3]}, names {len(classes)} classes"
-        )
+    if lacking or unknown:
+        raise BadInput(f"{path}: lacks {lacking[:3]} and has unknown {unknown[:3]}")
+    if len(classes) != config.classes:
+        raise BadInput(f"{path}: names {len(classes)} classes for a network of {config.classes}")
     return SceneWeights(network.eval(), config, classes)
