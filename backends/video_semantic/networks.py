@@ -8,7 +8,7 @@ queries at 0, the network is exactly the single-frame network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -118,6 +118,10 @@ ENCODERS: dict[str, tuple[str, Callable[[str, int], SceneNetwork]]] = {
 """Name -> its own trunk, and how it is built on one; the first is for CPUs."""
 
 
+_WIDTHS = {"mobilenet_v2": 32}
+"""Channels inside the attention where a quarter of the features' costs too much of so light a network."""
+
+
 def build(config: NetworkConfig) -> SceneNetwork:
     """The network with random weights. Raises BadInput for an unknown encoder or no classes."""
     trunk = trunk_name(config)
@@ -125,7 +129,8 @@ def build(config: NetworkConfig) -> SceneNetwork:
         raise BadInput(f"{config.classes} classes; a scene wants 2 to 254 (255 means: do not count)")
     network = ENCODERS[config.encoder][1](trunk, config.classes)
     if config.looks_back:
-        network.temporal = SparseTemporal(network.channels, config.temporal)
+        width = config.temporal.width or _WIDTHS.get(config.encoder, 0)
+        network.temporal = SparseTemporal(network.channels, replace(config.temporal, width=width))
     return network
 
 

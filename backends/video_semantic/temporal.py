@@ -41,7 +41,7 @@ class TemporalConfig:
     first: Literal["off", "self"] = "off"
     """A frame without past is left as it is, or looks at itself."""
     width: int = 0
-    """d: channels inside; 0 means a quarter of the features'."""
+    """d: channels inside; 0 means a quarter of the features', or what the network says."""
     heads: int = 0
     """0 means one per 32 channels of ``width``, at most 8."""
     ffn: int = 4
