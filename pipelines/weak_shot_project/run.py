@@ -80,10 +80,10 @@ def train_project(
     with folder.alone(runs, project_id):
         run = None if wishes.fresh else folder.unfinished(runs, project_id, wishes.out)
         if run is not None:
-            snapshot = open_snapshot(
-                _snapshots(settings) / folder.told_of(run)["snapshot"], progress=progress
-            )
-            say(f"going on with {run}; --fresh reads the project again")
+            say(f"going on with {run} and its snapshot; --fresh reads the project again")
+            taken = _snapshots(settings) / str(folder.told_of(run)["snapshot"])
+            snapshot = open_snapshot(taken, progress=progress)
+            _refuse_other_classes(snapshot, wishes.novel)
         else:
             snapshot = take_snapshot(project_id, settings, wishes, progress=progress, say=say)
             run = wishes.out or runs / f"project-{project_id}-{snapshot.digest[:12]}"
