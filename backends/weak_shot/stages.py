@@ -173,6 +173,8 @@ class Stages:
         """(H, W) labels from the photo's tags alone, at ``size_hw`` or at the album's size."""
         c, image = self.config, self.album.image(photo)
         inner = (image.shape[0], image.shape[1])
+        if not photo.tags:
+            return np.zeros(size_hw or inner, np.uint8)
         cells = networks.grid_of(*inner)
         scores = grid.with_background(grid.on_grid(self.responses.cams(photo), cells), c.responses.alpha)
         if c.propagate:
