@@ -14,7 +14,8 @@ from backends.video_semantic.temporal import Memory, SparseTemporal
 CUT = 0.35
 """Total variation between the colours of two frames, in [0, 1], from which on they are two scenes.
 
-CamVid's training frames, a second apart, stay below 0.28; of pairs from different drives 95 in 100 are above 0.45.
+CamVid's training frames, a second apart, stay below 0.28; of pairs from different drives 95 in 100 are above
+0.45.
 """
 
 
