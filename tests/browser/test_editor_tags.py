@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ def press_make_masks(editor: Editor, tags: TagHouse) -> list[dict[str, Any]]:
     return editor.ctrl_click(20, 20)
 
 
-def test_tick_make_masks_correct_submit_and_read_back(editor: Editor, tags: TagHouse, tmp_path: Path) -> None:
+def test_tick_make_masks_correct_submit_and_read_back(editor: Editor, tags: TagHouse) -> None:
     task = tags.tasks[0]
     editor.open(tags.project_id, task)
     editor.switch_on_auto()
@@ -92,7 +91,8 @@ def test_tick_make_masks_correct_submit_and_read_back(editor: Editor, tags: TagH
     made = tags.masks(editor.result())
     assert set(made) == {"dog", "cat"}
     assert all(iou(made[name], shape(name, 0)) > 0.6 for name in made)
-    assert {region.kind for region in editor.regions()} == {"brushregion"}, "no click point stays behind"
+    kinds = [region.kind for region in editor.regions()]
+    assert kinds.count("brushregion") == 2 and "keypointregion" not in kinds, "no click point stays behind"
     editor.screenshot(EVIDENCE / "tags" / "made.png")
 
     editor.pick(*middle(made["dog"]))
@@ -197,3 +197,41 @@ def test_the_button_makes_predictions_that_open_as_editable_masks(editor: Editor
     saved = tags.masks(annotation["result"])
     assert saved["dog"].sum() > masks["dog"].sum() and np.array_equal(saved["cat"], masks["cat"])
     assert read_tags(annotation["result"], tags.config).names == ("dog", "cat")
+
+
+def test_submitted_tags_become_a_prediction_that_can_be_copied(editor: Editor, tags: TagHouse) -> None:
+    client = tags.house.client
+    data = dict(client.task(tags.tasks[5])["data"])
+    [task] = client.import_tasks(tags.project_id, [{"data": data}])
+    editor.open(tags.project_id, task)
+    editor.tick("cat", "dog")
+    editor.submit()
+    client.connection.post(
+        "/api/dm/actions",
+        {"selectedItems": {"all": False, "included": [task]}},
+        {"id": "retrieve_tasks_predictions", "project": tags.project_id},
+    )
+    wait_until(lambda: bool(client.predictions(task)), 120, lambda: str(tags.house.jobs(task)))
+    told = tags.house.up.run("make-masks", "Animals", "--wait")
+    assert told.returncode == 0 and f"{task:>6}" in told.stdout, told.stderr
+    [prediction] = client.predictions(task)
+
+    editor.open(tags.project_id, task)
+    page = editor.page
+    tab = page.locator(
+        ".lsf-annotation-button", has=page.locator(".lsf-annotation-button__userpic_prediction")
+    )
+    tab.click()
+    tab.hover()
+    tab.locator(".lsf-annotation-button__trigger").click()
+    page.get_by_text("Duplicate Annotation", exact=True).click()
+    page.wait_for_function("() => window.Htx.annotationStore.selected.editable")
+    masks = tags.masks(editor.result())
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {
+        name: int(mask.sum()) for name, mask in tags.masks(prediction["result"]).items()
+    }
+    editor.submit()
+    assert len(client.annotations(task)) == 2
+    newest = max(client.annotations(task), key=lambda annotation: int(annotation["id"]))
+    assert set(tags.masks(newest["result"])) == {"dog", "cat"}
+    assert read_tags(newest["result"], tags.config).names == ("dog", "cat")

@@ -145,7 +145,7 @@ def test_submitting_a_clip_starts_the_next_one(connected: Connected) -> None:
     [anchor] = house.ledger.anchors(job.id)
     assert (anchor.object_id, anchor.frame_index) == ("object 1", 0)
     assert np.array_equal(anchor.mask, disc(30, 20))
-    assert "bus-001 starts with the masks" in house.told()
+    wait_until(lambda: "bus-001 starts with the masks" in house.told(), "the notice")
 
 
 def test_webhooks_of_label_studio_are_recorded(connected: Connected) -> None:
