@@ -3,8 +3,9 @@
 Each sequence is segmented twice, from its first mask alone and from its first and last mask, and once more
 with another sequence's frames behind a cut; there the wanted confidence is 0, for nothing of what was carried
 over a cut can be trusted. The model is logistic (see ``backends.video_object.confidence``), fitted by maximum
-likelihood with J as a soft target. How well it ranks masks of a sequence that it was not fitted on is told by
-leaving out one sequence at a time.
+likelihood with J as a soft target; no signal may count against its sense, so that what a few sequences have
+in common by chance is not learned. How well it ranks masks of a sequence that it was not fitted on is told by leaving
+out one sequence at a time.
 """
 
 from __future__ import annotations
@@ -71,9 +72,19 @@ def fit(samples: Sequence[Sample], names: Sequence[str]) -> tuple[dict[str, floa
         value = np.mean(np.logaddexp(0, score) - wanted * score) + 0.5 * float(penalty @ w)
         return float(value), z.T @ (_sigmoid(score) - wanted) / len(z) + penalty
 
-    w = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B").x
+    bounds = [*map(_sense, names), (None, None)]
+    w = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds).x
     weights = w[:-1] / spread
     return dict(zip(names, weights.tolist(), strict=True)), float(w[-1] - weights @ middle)
+
+
+def _sense(name: str) -> tuple[float | None, float | None]:
+    """The bounds of a signal's weight; a name that is not known here has none."""
+    from backends.video_object.confidence import SIGNALS, SPEAKS_FOR  # imports torch
+
+    if name not in SIGNALS:
+        return (None, None)
+    return (0.0, None) if name in SPEAKS_FOR else (None, 0.0)
 
 
 def report(samples: Sequence[Sample], names: Sequence[str]) -> dict[str, Any]:

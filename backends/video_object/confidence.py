@@ -20,6 +20,7 @@ from torch import Tensor
 from backends.core.errors import SetupFault
 
 SIGNALS = ("certainty", "entropy", "disagreement", "jump", "familiar", "steady", "distance", "change")
+SPEAKS_FOR = frozenset({"certainty", "familiar", "steady"})  # the more, the surer; of the others the less
 
 
 @dataclass(frozen=True)

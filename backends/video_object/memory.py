@@ -15,8 +15,8 @@ from backends.video_object.geometry import Geometry
 from backends.video_object.network import Encoding, Engine
 from backends.video_object.template import Rows, coarse, condense
 
-FULL_FRAMES = 2  # anchors that enter with the object's cells at full resolution
-POOLED_FRAMES = 6  # anchors that enter pooled 2x2; where there are more, all are pooled 4x4
+FULL_FRAMES = 2  # matched at once at most: they enter with the objects' cells at full resolution
+POOLED_FRAMES = 6  # likewise: they enter pooled 2x2; where more may be, all are pooled 4x4
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,15 @@ class Given:
         frames = sorted(t for t, cell in self.by_frame.items() if any(p.is_anchor for p in cell.values()))
         return frames or sorted(t for t, cell in self.by_frame.items() if _is_source(cell))
 
+    def nearest_template_frames(self, frame: int) -> tuple[int, ...]:
+        """Places in :meth:`template_frames` of the nearest for each object; of two the earlier one."""
+        frames = self.template_frames()
+        nearest = set()
+        for slot in range(len(self.objects)):
+            mine = [i for i, t in enumerate(frames) if t in self.frames_of(slot)]
+            nearest.add(min(mine, key=lambda i: abs(frames[i] - frame), default=0))
+        return tuple(sorted(nearest))
+
     def nearest(self, slot: int, frame: int) -> int:
         """How many frames lie between this one and the nearest on which the object's mask is given."""
         return min((abs(frame - t) for t in self.frames_of(slot)), default=0)
@@ -97,16 +106,20 @@ def _check(prompt: MaskPrompt, clip: Clip) -> None:
 def rows_of_anchors(
     engine: Engine, clip: Clip, given: Given, geometry: Geometry, device: torch.device
 ) -> Rows:
-    """Every mask that a person gave joins; each frame is encoded once, the more there are the coarser."""
+    """Every mask that a person gave joins, one part per frame, each encoded once.
+
+    Of each object only the nearest frame is matched at a time, so with many objects the parts get coarser.
+    """
     frames = given.template_frames()
+    at_once = min(len(frames), len(given.objects))
     rows = Rows()
     for frame in frames:
         encoding = engine.encode(geometry.of_clip(clip, frame, device))
         cells = _cells(given.by_frame[frame], len(given.objects), geometry, device)
-        if len(frames) <= FULL_FRAMES:
+        if at_once <= FULL_FRAMES:
             part = condense(encoding.embedded, cells, encoding.grid_hw)
         else:
-            side = 2 if len(frames) <= POOLED_FRAMES else 4
+            side = 2 if at_once <= POOLED_FRAMES else 4
             part = coarse(encoding.embedded, cells, encoding.grid_hw, side)
         rows = rows.join(*part)
     return rows

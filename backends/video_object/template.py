@@ -94,22 +94,27 @@ def _covered(embedded: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
 class Rows:
     """What a template is made of, part by part: a new mask joins by adding its rows and their Gram matrix."""
 
-    parts: tuple[tuple[Tensor, Tensor], ...] = ()  # (rows (1, n, C), masks (1, K, n))
-    gram: Tensor | None = None  # (1, C, C) float64
+    parts: tuple[tuple[Tensor, Tensor], ...] = ()  # (rows (1, n, C), masks (1, K, n)) to match against
+    gram: Tensor | None = None  # (1, C, C) float64, of all rows that ever joined
+    joined: int = 0  # how many those are
 
     def join(self, rows: Tensor, masks: Tensor) -> Rows:
         """These rows and the new ones; isometry stays exact because ``YᵀY`` is a sum over rows."""
         kept = masks.amax(1)[0] >= 0  # padding serves batches only
         rows, masks = rows[:, kept], masks[:, :, kept]
         gram = gram_of(rows) if self.gram is None else self.gram + gram_of(rows)
-        return Rows((*self.parts, (rows, masks)), gram)
+        return Rows((*self.parts, (rows, masks)), gram, self.joined + rows.shape[1])
+
+    def matched(self, chosen: Sequence[int]) -> Rows:
+        """Only these parts, by order of joining, are matched against; all stay in the isometry."""
+        return Rows(tuple(self.parts[i] for i in chosen), self.gram, self.joined)
 
     def template(self, *, method: Svb, eps: float, g: float) -> Template:
-        """Orthogonalise all rows together."""
+        """Orthogonalise all rows that joined together; ``svd`` knows those that are matched only."""
         assert self.gram is not None, "a template wants at least one frame"
         rows, masks = (torch.cat(x, d) for x, d in zip(zip(*self.parts, strict=True), (1, 2), strict=True))
         if method == "svd":
             a = isometry(rows, method=method, eps=eps, g=g)
         else:
-            a = isometry_of_gram(self.gram, rows.shape[1], method=method, eps=eps, g=g).to(rows.dtype)
+            a = isometry_of_gram(self.gram, self.joined, method=method, eps=eps, g=g).to(rows.dtype)
         return Template.of(rows, a, masks)

@@ -76,7 +76,7 @@ class Walk:
     ):
         self.engine, self.clip, self.given = engine, clip, given
         self.geometry, self.rows, self.device = geometry, rows, device
-        self._template: tuple[tuple[int, ...], Template] | None = None  # the frames it remembers, itself
+        self._template: tuple[tuple[tuple[int, ...], ...], Template] | None = None  # what it holds, itself
 
     def frames(self, order: range) -> Iterator[Seen]:
         """Objects join at their first given frame and restart at each further one."""
@@ -103,7 +103,7 @@ class Walk:
             last = replace(last, encoding=last.encoding or self._encode(last.frame))
             last = self._with_kept_encodings(last)
             now = self._encode(frame)
-            masks, signals = self._decode(now, last)
+            masks, signals = self._decode(frame, now, last)
         live = tuple(on or slot in fixed for slot, on in enumerate(last.live))
         # whole 1/255ths, so that a state that was stored goes on exactly like one that was not
         masks = (self._fix(masks, fixed) * 255).round() / 255
@@ -159,11 +159,16 @@ class Walk:
 
         return replace(state, kept=tuple(encoded(k) for k in state.kept))
 
-    def _template_for(self, kept: tuple[_Kept, ...]) -> Template:
-        """The template of all anchors and the remembered frames, orthogonalised when either changes."""
-        names = tuple(k.frame for k in kept)
+    def _template_for(self, frame: int, kept: tuple[_Kept, ...]) -> Template:
+        """What ``frame`` is matched against, orthogonalised when it changes.
+
+        Of the anchors those nearest to the frame: on farther ones the object and what is around it look
+        different. The isometry is that of all anchors. The remembered frames join last.
+        """
+        near = self.given.nearest_template_frames(frame)
+        names = (near, tuple(k.frame for k in kept))
         if self._template is None or self._template[0] != names:
-            rows = self.rows
+            rows = self.rows.matched(near)
             for one in kept:
                 assert one.encoding is not None
                 rows = rows.join(*remembered(one.encoding, one.masks, one.sure))
@@ -171,11 +176,11 @@ class Walk:
             self._template = names, rows.template(method=c.svb, eps=c.svb_eps, g=c.svb_g)
         return self._template[1]
 
-    def _decode(self, now: Encoding, last: _State) -> tuple[Tensor, dict[int, dict[str, float]]]:
+    def _decode(self, frame: int, now: Encoding, last: _State) -> tuple[Tensor, dict[int, dict[str, float]]]:
         """Probabilities (K, 4h, 4w), objects that are not live at 0, and the signals of those that are."""
         assert last.encoding is not None
         slots = [k for k, on in enumerate(last.live) if on]
-        template = self._template_for(last.kept)
+        template = self._template_for(frame, last.kept)
         parts: list[tuple[list[int], Decoded]] = []
         for start in range(0, len(slots), SLOTS_AT_ONCE):
             chosen = slots[start : start + SLOTS_AT_ONCE]

@@ -36,6 +36,18 @@ def test_the_fit_finds_what_made_the_truth():
         calibrate.fit(drawn(), ["charm"])
 
 
+def test_no_signal_counts_against_its_sense():
+    rng = np.random.default_rng(1)
+    told, misled = rng.uniform(0, 1, 300), rng.uniform(0, 1, 300)
+    wanted = 1 / (1 + np.exp(-(4 * told - 3 * misled)))
+    samples = [
+        Sample(f"clip {i % 3}", "first", {"certainty": float(t), "steady": float(m)}, float(w))
+        for i, (t, m, w) in enumerate(zip(told, misled, wanted, strict=True))
+    ]
+    weights, _ = calibrate.fit(samples, ["certainty", "steady"])
+    assert weights["certainty"] > 2 and weights["steady"] == 0
+
+
 class Sketchy:
     """A segmenter whose certainty is the true J of a mask that shrinks from frame to frame."""
 
