@@ -4,8 +4,8 @@ Each sequence is segmented twice, from its first mask alone and from its first a
 with another sequence's frames behind a cut; there the wanted confidence is 0, for nothing of what was carried
 over a cut can be trusted. The model is logistic (see ``backends.video_object.confidence``), fitted by maximum
 likelihood with J as a soft target; no signal may count against its sense, so that what a few sequences have
-in common by chance is not learned. How well it ranks masks of a sequence that it was not fitted on is told by leaving
-out one sequence at a time.
+in common by chance is not learned. How well it ranks masks of a sequence that it was not fitted on is told
+by leaving out one sequence at a time.
 """
 
 from __future__ import annotations
