@@ -45,7 +45,7 @@ def propagate(command: argparse.ArgumentParser) -> None:
 
 def train(command: argparse.ArgumentParser) -> None:
     """``maskloop train``"""
-    command.add_argument("algorithm", help="what to train: video_object, clicks or weak_shot")
+    command.add_argument("algorithm", help="what to train: video_object, clicks, weak_shot or video_semantic")
     command.add_argument(
         "--data", type=Path, metavar="DIR", help="data in the DAVIS layout, or tagged photos"
     )
