@@ -22,6 +22,7 @@ class Budget:
     learning_rate: float = 1e-3
     """Peak rate of everything but the trunk."""
     trunk_rate: float = 1e-4
+    """Peak rate of the trunk; 0 leaves it as it came, which takes a third of the time."""
     weight_decay: float = 1e-4
     warm_up: int = 30
     average: float = 0.99

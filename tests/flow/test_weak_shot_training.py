@@ -14,14 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from backends.core.errors import BadInput
-from backends.weak_shot import weights_file
+from backends.weak_shot import subjects, weights_file
 from backends.weak_shot.album import Album
 from backends.weak_shot.labeller import Labeller
 from backends.weak_shot.loaders import open_photos
 from backends.weak_shot.pictures import Shelf
 from backends.weak_shot.places import in_run
-from backends.weak_shot.recipe import config_from
+from backends.weak_shot.recipe import Budget, config_from
 from backends.weak_shot.stages import Means, Stages
+from backends.weak_shot.training import Batch, Training
 from pipelines import cli
 from pipelines.train import read_config, train
 from tests.tagged_folders import make_snapshot
@@ -138,6 +139,21 @@ def test_a_loss_that_is_no_number_stops_the_run(data: Path, tmp_path: Path) -> N
     wild = [*settings(6), "classifier.learning_rate=1e30", "classifier.trunk_rate=1e30"]
     with pytest.raises(BadInput, match=r"classifier: loss is .* lower learning_rate"):
         train("weak_shot", data=data, out=tmp_path / "run", overrides=wild)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-3])
+def test_a_trunk_moves_unless_its_rate_is_none(rate: float) -> None:
+    torch.manual_seed(0)
+    network = subjects.build("classifier", "mobilenet_v2", 3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    budget = Budget(steps=2, warm_up=1, trunk_rate=rate)
+    training = Training(network, subjects.LOSSES["classifier"], budget, seed=0, amp=False)
+    crops, tags = torch.rand(2, 3, 64, 64), torch.eye(3)[:2]
+    training.advance(Batch(crops, torch.zeros(2, 64, 64, dtype=torch.uint8), tags))
+    moved = {
+        name.split(".")[0] for name, value in network.state_dict().items() if not value.equal(before[name])
+    }
+    assert moved == ({"head", "trunk"} if rate else {"head"})
 
 
 def test_a_short_run_learns_every_stage(data: Path, tmp_path: Path) -> None:
