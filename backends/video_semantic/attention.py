@@ -194,7 +194,7 @@ def _taken(chunk: Chunk, placed: Tensor) -> Tensor:
 def _bias(chunk: Chunk, table: Tensor, exists: Tensor) -> Tensor:
     """(n, heads, L, U): the relative bias, -inf outside a query's window or outside the map."""
     bias = table.index_select(0, chunk.within).view(-1, chunk.places, *table.shape[1:])
-    bias += exists[:, None, None].to(bias.dtype).log()  # 0 or -inf; filling by a mask takes four times as long
+    bias += exists[:, None, None].to(bias.dtype).log()  # 0 or -inf; far quicker than a mask
     return bias.transpose(1, 2)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from backends.core.errors import SetupFault
@@ -37,10 +39,17 @@ def main(words: list[str]) -> int:
     lap = FrameLaps(network_of(encoder, ScenePlan().usual), (rows, columns), rho)
     for _ in range(_FRAMES):
         lap()
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    print(json.dumps({"peak_mb": round(peak, 1)}))
+    print(json.dumps({"peak_mb": round(_high_water_mb(), 1)}))
     return 0
+
+
+def _high_water_mb() -> float:
+    """The most this process ever held, MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what the system counts for getrusage begins with the parent's peak on Linux
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 if __name__ == "__main__":
