@@ -129,12 +129,25 @@ def _assemble(
         board,
         board,
         notices,
-        lambda schema: served(TAGS if makes_masks(schema) else VIDEO),
+        partial(_served_for, registry),
         partial(_versions, registry),
         Gate(settings.max_waiting),
         Counters(),
         following.saved,
     )
+
+
+def _served_for(registry: Registry, schema: str) -> str:
+    """The version that answers for a labelling configuration; raises SetupFault without a video model.
+
+    A project with tags may be made before there are weights for it: its tags are what they are learned from.
+    """
+    if not makes_masks(schema):
+        return registry.served(VIDEO).version
+    try:
+        return registry.served(TAGS).version
+    except SetupFault:
+        return f"{TAGS}-none"
 
 
 def _versions(registry: Registry) -> list[str]:

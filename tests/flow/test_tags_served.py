@@ -201,6 +201,21 @@ def test_setup_names_the_version_of_the_projects_way_of_working(house: ServedHou
     assert house.post("/setup", {"project": "1.1"}).json()["model_version"].startswith("video_object-")
 
 
+def test_a_project_can_be_connected_before_there_are_weights(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.registry._SHIPPED", tmp_path)
+    house = ServedHouse(tmp_path, redis_server.url)
+    try:
+        write_picture(house.settings.media_root / "photos" / "a.png")
+        told = house.post("/setup", {"project": "1.1", "schema": TAG_XML})
+        assert (told.status_code, told.json()) == (200, {"model_version": "weak_shot-none"})
+        assert asked(house, choices("dog"), gesture=make_masks()) == []
+        assert "No weights for 'weak_shot'" in house.told() and "maskloop train weak_shot" in house.told()
+    finally:
+        house.close()
+
+
 def test_the_console_lists_the_doubtful_pictures_first_until_they_are_saved(house: ServedHouse) -> None:
     for task, trust in ((1, 0.8), (2, 0.3), (3, 0.6)):
         house.worker.trust = {"dog": trust}
