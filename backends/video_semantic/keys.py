@@ -70,6 +70,7 @@ class Tile:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # it is kept: made while predicting, it must serve a training as well
 def tile(side: int, radii: tuple[int, ...], device: torch.device) -> Tile:
     """The tile for windows of ``radii``, nearest frame first."""
     at = torch.arange(side, device=device)

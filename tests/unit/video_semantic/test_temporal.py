@@ -159,3 +159,13 @@ def test_way_back_keeps_no_scores() -> None:
         stt.over(features)
     scores = stt.heads * 32 * 40 * stt.radii.n_keys
     assert max(kept) < scores / 4
+
+
+def test_what_was_made_while_predicting_serves_a_training_too() -> None:
+    stt = module(
+        replace(SMALL, start=2, end=4)
+    )  # windows that no other test has: nothing is kept of them yet
+    with torch.inference_mode():
+        stt.over(clip(4))
+    stt.over(clip(4).requires_grad_()).sum().backward()
+    assert stt.bias.grad is not None and stt.bias.grad.abs().max() > 0
