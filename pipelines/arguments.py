@@ -167,6 +167,22 @@ def pseudo_label(command: argparse.ArgumentParser) -> None:
     add_model(command)
 
 
+def predict_video(command: argparse.ArgumentParser) -> None:
+    """``maskloop predict-video``"""
+    command.add_argument("--frames", type=Path, required=True, metavar="DIR", help="folder of frames")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="one PNG per frame, classes.json and consistency.json go here",
+    )
+    command.add_argument(
+        "--unrelated", action="store_true", help="stills that do not belong together: answer each by itself"
+    )
+    add_model(command)
+
+
 def bench(command: argparse.ArgumentParser) -> None:
     """``maskloop bench``"""
     command.add_argument("algorithm", help="what to time: video_object, weak_shot or video_semantic")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, SetupFault, Unavailable
-from pipelines import arguments, commands, model_commands, tag_commands
+from pipelines import arguments, commands, model_commands, scene_commands, tag_commands
 from pipelines.studies import add_studies
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -115,6 +115,12 @@ _COMMANDS = {
         "maskloop pseudo-label --images photos/ --tags tags.json --out masks/",
         arguments.pseudo_label,
         model_commands.pseudo_label,
+    ),
+    "predict-video": (
+        "label every pixel of a folder of frames, without Label Studio",
+        "maskloop predict-video --frames frames/ --out labels/",
+        arguments.predict_video,
+        scene_commands.predict_video,
     ),
     "train": (
         "train an algorithm; a run that was stopped goes on where it was",

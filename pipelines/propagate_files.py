@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.core.errors import BadInput, BadMask
+from backends.core.errors import BadMask
 from backends.core.frames import clip_from_folder
 from backends.core.images import MAX_PIXELS, read_index_mask
 from backends.core.types import Clip, FrameMasks, MaskPrompt, Segmenter
 from pipelines.atomic import write_json
 from pipelines.media.palette import IndexMap, indices_in, is_white_on_black, white_as_one, write_index_png
 from pipelines.media.video import unpack_video
+from pipelines.out_folder import check_out
 from pipelines.progress import Track, quiet
 from pipelines.stopwatch import Stopwatch
 
@@ -61,7 +62,7 @@ def propagate_files(
     come back bit for bit. An interrupt keeps the frames written so far. Raises BadMedia and BadMask when the
     input cannot be used, before ``load`` is called and before anything is written.
     """
-    _check_out(frames, masks, out)
+    check_out(out, {"--frames": frames, "--masks": masks})
     with _opened(frames, max_pixels, progress) as (clip, notes):
         anchors = read_anchors(masks, clip, max_pixels=max_pixels)
         segmenter = load()
@@ -174,14 +175,6 @@ def _read_checked(path: Path, size_hw: tuple[int, int], max_pixels: int) -> Inde
     if not index.any():
         raise BadMask(f"{path}: the mask is empty; paint the object or take the file away")
     return index
-
-
-def _check_out(frames: Path, masks: Path, out: Path) -> None:
-    for name, given in (("--frames", frames), ("--masks", masks)):
-        if out.resolve() == given.resolve():
-            raise BadInput(f"--out {out} is the folder given as {name}; its files would be overwritten")
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out} is a file; wants a folder")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,14 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from backends.core.errors import BadInput, BadMedia
 from backends.core.images import MAX_PIXELS, SUFFIXES, open_image
-from backends.core.palette import davis_palette
 from backends.core.types import Image
 from backends.weak_shot.classes import ClassSet
 from backends.weak_shot.loaders.folders import read_json, tags_of
-from pipelines.atomic import write_json
+from pipelines.media.palette import index_png
+from pipelines.out_folder import check_out, write_names
 from pipelines.progress import Track, quiet
 from pipelines.pseudo_label_record import SCORES, Done, Record, open_record, sha256
 
@@ -86,10 +84,10 @@ def pseudo_label(
     """
     outcome = Outcome()
     works = gather(images, tags, outcome.refused)
-    check_out(images, out)
+    check_out(out, {"--images": images})
     labeller, version = load()
     record = open_record(out, version)
-    _write_classes(out / CLASSES, names_by_id(labeller.classes))
+    write_names(out / CLASSES, names_by_id(labeller.classes))
     try:
         for work in progress(works, total=len(works), label="pseudo-label"):
             try:
@@ -133,23 +131,9 @@ def gather(images: Path, tags: Path, refused: dict[str, str]) -> list[Work]:
     return works
 
 
-def check_out(images: Path, out: Path) -> None:
-    """Raises BadInput where masks would fall among the photos or on a file."""
-    if out.resolve() == images.resolve():
-        raise BadInput(f"--out {out} is the folder given as --images; its files would be overwritten")
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out} is a file; wants a folder")
-
-
 def names_by_id(classes: ClassSet) -> dict[str, str]:
     """``{"0": "background", "1": ..., ...}``: what the numbers in the masks mean."""
     return {str(number): classes.name_of(number) for number in range(len(classes) + 1)}
-
-
-def _write_classes(path: Path, names: Mapping[str, str]) -> None:
-    if path.exists() and read_json(path) != names:
-        raise BadInput(f"{path} is there and names other classes; choose another folder for --out")
-    write_json(path, names)
 
 
 def _do(work: Work, labeller: TagLabeller, record: Record, outcome: Outcome, max_pixels: int) -> None:
@@ -185,15 +169,6 @@ def _do(work: Work, labeller: TagLabeller, record: Record, outcome: Outcome, max
     )
     record.write(entry, png)
     outcome.made.append(entry)
-
-
-def index_png(labels: NDArray[np.uint8]) -> bytes:
-    """(H, W) uint8 -> the bytes of a PNG of mode P with the DAVIS palette."""
-    picture = Pillow.fromarray(labels).convert("L")
-    picture.putpalette(davis_palette().tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def refusals(outcome: Outcome, out: Path, *, shown: int = 20) -> list[str]:

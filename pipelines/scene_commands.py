@@ -1,7 +1,8 @@
-"""What the commands around whole-scene video do: evaluate video_semantic."""
+"""What the commands around whole-scene video do: evaluate video_semantic, predict-video."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from backends.settings import Settings
 from pipelines.services.installation import current_settings
 
 if TYPE_CHECKING:
+    from backends.video_semantic.reader import ClipReader
     from backends.video_semantic.weights_file import SceneWeights
 
 ALGORITHM = "video_semantic"
+SOME_REFUSED = 2  # the exit code, as for any other input that cannot be used
 
 
 def evaluate(args: Namespace) -> int:
@@ -40,6 +43,38 @@ def evaluate(args: Namespace) -> int:
     if args.json:
         write_json(args.json, report)
     return 0
+
+
+def predict_video(args: Namespace) -> int:
+    """``maskloop predict-video``: 0 when every frame has its label map, 2 when some were refused."""
+    from pipelines import predict_video as plain
+    from pipelines.progress import bar
+
+    settings = current_settings()
+
+    def reader() -> tuple[ClipReader, str]:
+        import torch
+
+        from backends.registry import version_of
+        from backends.video_semantic.reader import ClipReader
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        path = weights_path(args.weights, settings)
+        return ClipReader(load(path), args.device or settings.device), version_of(ALGORITHM, path)
+
+    outcome = plain.predict_video(
+        reader,
+        args.frames,
+        args.out,
+        unrelated=args.unrelated,
+        progress=bar,
+        max_pixels=settings.max_image_pixels,
+    )
+    for line in plain.refusals(outcome, args.out):
+        print(line, file=sys.stderr)
+    print("\n".join(plain.summary(outcome, args.out)))
+    return SOME_REFUSED if outcome.refused else 0
 
 
 def weights_path(given: Path | None, settings: Settings) -> Path:

@@ -43,6 +43,8 @@ class Stream:
         self._past: deque[Memory] = deque(maxlen=kept)
         self._colours: Tensor | None = None
         self._size_hw: tuple[int, int] | None = None
+        self.opened = False
+        """Whether the last frame was taken for the first of a clip or a scene."""
 
     def __len__(self) -> int:
         """How many past frames are held."""
@@ -83,6 +85,7 @@ class Stream:
             or apart(seen, self._colours) >= self._cut
         ):
             self.reset()
+        self.opened = self._colours is None
         self._colours, self._size_hw = seen, size_hw
 
 

@@ -17,11 +17,16 @@ IndexMap = NDArray[np.uint8]  # (H, W), 0 = background, 1..255 = object
 
 def write_index_png(path: Path, index: IndexMap) -> None:
     """(H, W) uint8 -> a PNG of mode P with the DAVIS palette, written atomically."""
+    write_bytes(path, index_png(index))
+
+
+def index_png(index: IndexMap) -> bytes:
+    """(H, W) uint8 -> the bytes of a PNG of mode P with the DAVIS palette."""
     picture = Pillow.fromarray(index).convert("L")
     picture.putpalette(davis_palette().tobytes())  # turns mode L into P, numbers untouched
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def indices_in(index: IndexMap) -> list[int]:

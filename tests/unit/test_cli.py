@@ -20,7 +20,7 @@ from backends.core.errors import (
     RedisDown,
     SetupFault,
 )
-from pipelines import cli, commands, model_commands
+from pipelines import cli, commands, model_commands, scene_commands, tag_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("up", "doctor", "ingest", "propagate", "train", "evaluate", "study", "jobs", "worker")
@@ -48,7 +48,8 @@ def test_the_examples_can_be_typed() -> None:
             for name, command in action.choices.items():
                 example = (command.epilog or "").split("maskloop ", 1)[1].split()
                 function = name.replace("-", "_")
-                home = commands if hasattr(commands, function) else model_commands
+                homes = (commands, model_commands, tag_commands, scene_commands)
+                home = next(module for module in homes if hasattr(module, function))
                 assert parser.parse_args(example).run is getattr(home, function)
 
 
