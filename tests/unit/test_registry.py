@@ -52,8 +52,8 @@ def test_a_copy_torn_by_a_kill_is_not_a_version(registry, tmp_path):
 
 
 def test_faults_say_what_to_do(registry, tmp_path):
-    with pytest.raises(SetupFault, match="maskloop train weak_shot"):
-        registry.served("weak_shot")
+    with pytest.raises(SetupFault, match="maskloop train no_such"):
+        registry.served("no_such")
     gone = registry.add("video_object", weights(tmp_path, b"gone"))
     registry.promote("video_object", gone.version)
     gone.weights.unlink()
