@@ -41,6 +41,12 @@ def _load_weak_shot(weights: Path, settings: Settings, version: str) -> Segmente
     return load(weights, device=settings.device, threads=settings.threads, version=version)
 
 
+def _load_video_semantic(weights: Path, settings: Settings, version: str) -> Segmenter:
+    from backends.video_semantic.segmenter import load  # imports torch
+
+    return load(weights, device=settings.device, threads=settings.threads, version=version)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
     "video_object": Algorithm(
         load=_load_video_object,
@@ -51,5 +57,10 @@ ALGORITHMS: dict[str, Algorithm] = {
         load=_load_weak_shot,
         metric="c_novel",
         label_config="weak_shot.xml",
+    ),
+    "video_semantic": Algorithm(
+        load=_load_video_semantic,
+        metric="miou",
+        label_config="video_semantic.xml",
     ),
 }

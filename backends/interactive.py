@@ -15,11 +15,12 @@ from typing import Any
 
 from backends.anchors import Anchors, FrameFiles, Work, delivered, finished_already
 from backends.click_memory import ClickMemory, Spot
+from backends.clip_labels import ClipLabels
 from backends.core.errors import BadMedia, Unavailable
 from backends.core.images import open_image
 from backends.core.masks import digest
 from backends.core.types import BoxPrompt, FrameMasks, Image, Mask, PointPrompt
-from backends.labelstudio.context import Clicks, Interactive, MakeMasks, Propagate
+from backends.labelstudio.context import Clicks, Interactive, LabelClip, MakeMasks, Propagate
 from backends.labelstudio.label_config import PROPAGATE, LabelConfig
 from backends.labelstudio.regions import Region, read_masks, region_id, to_results, unite
 from backends.ledger import JobRow, Ledger
@@ -48,6 +49,7 @@ class Gestures:
     """Wants a propagation; raises NoWorker or RedisDown."""
     saved: SavedWork
     tagging: Tagging
+    clip_labels: ClipLabels
     clicked: Callable[[Image, Sequence[PointPrompt], Sequence[BoxPrompt], Mask | None], Mask]
     """Frame, points, boxes and the mask so far -> the object's mask."""
 
@@ -57,6 +59,8 @@ class Gestures:
             return self._click(ask, ask.clicks)
         if isinstance(ask.clicks, MakeMasks):
             return self.tagging.answer(ask, ask.clicks)
+        if isinstance(ask.clicks, LabelClip):
+            return self.clip_labels.answer(ask)
         return self._propagate(ask, ask.clicks)
 
     def _click(self, ask: Interactive, clicks: Clicks) -> Result:

@@ -102,6 +102,8 @@ class NextClip:
         annotation: Mapping[str, Any],
     ) -> PropagationRequest | None:
         config = LabelConfig.parse(str(self.label_studio.project(project_id).get("label_config") or ""))
+        if config.labels_clips:
+            return None  # whole scenes are predicted, not carried on
         refuse_unusable(config)
         n_frames = len(config.frame_refs(data))
         references = config.frame_refs(_data({"task": task}))

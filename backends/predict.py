@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.anchors import Anchors, NothingPainted, Work, delivered, finished_already
+from backends.clip_labels import ClipLabels
 from backends.core.errors import BadInput, MaskLoopError, NoWorker, RedisDown, SetupFault
 from backends.core.masks import digest
 from backends.core.types import FrameMasks
@@ -50,6 +51,7 @@ class Answers:
     notices: Notices
     enqueue: Callable[[PropagationRequest], JobRow]
     tag_batches: TagBatches
+    clip_labels: ClipLabels
     budget_s: float
 
     def answer(self, payload: dict[str, Any]) -> list[Any]:
@@ -106,6 +108,9 @@ class Answers:
     def _task(self, project_id: int, task: Task, config: LabelConfig) -> Any:
         """Queue one task; a result that is there already is the answer."""
         result = latest_annotation(list(task.annotations))
+        if config.labels_clips:
+            self.clip_labels.want(project_id, task.id, task.data, config)
+            return NO_PREDICTION
         if config.makes_masks:
             self.tag_batches.want(TagWork(project_id, task.id, task.data, config, result))
             return NO_PREDICTION  # the worker hands it over, so that a task never gets it twice

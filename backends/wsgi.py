@@ -23,11 +23,12 @@ from backends.board import ConsoleBoard, LabelStudio, Queue
 from backends.catalogue import ALGORITHMS
 from backends.click_memory import ClickMemory
 from backends.clicks.served import ServedClicks
+from backends.clip_labels import ClipLabels
 from backends.core.errors import MaskLoopError, SetupFault
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
-from backends.labelstudio.label_config import makes_masks
+from backends.labelstudio.label_config import labels_clips, makes_masks
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
 from backends.next_clip import NextClip
@@ -44,8 +45,8 @@ from backends.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
-VIDEO, TAGS = "video_object", "weak_shot"
-"""The algorithms of the two ways of working: pages of a clip, and pictures with tags."""
+VIDEO, TAGS, SCENES = "video_object", "weak_shot", "video_semantic"
+"""The algorithms of the ways of working: objects on a clip's pages, pictures with tags, whole clips."""
 
 SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /predict waits
 
@@ -98,6 +99,14 @@ def _assemble(
     saved = SavedWork(client.drafts, notices, settings.draft_wait_s)
     wishes = TagWishes(ledger, notices, files, partial(served, TAGS), settings.max_image_pixels)
     enqueue_tags = partial(queues.enqueue_pseudo_label, ledger, redis)
+    clip_labels = ClipLabels(
+        files,
+        notices,
+        partial(served, SCENES),
+        partial(queues.enqueue_clip, ledger, redis),
+        settings.max_image_pixels,
+        settings.max_prediction_regions,
+    )
     gestures = Gestures(
         settings,
         ledger,
@@ -108,6 +117,7 @@ def _assemble(
         enqueue,
         saved,
         Tagging(settings, ledger, notices, wishes, saved, enqueue_tags),
+        clip_labels,
         clicked=clicks.mask,
     )
     tag_batches = TagBatches(wishes, notices, enqueue_tags)
@@ -121,7 +131,9 @@ def _assemble(
     public_url = settings.label_studio_public_url or settings.label_studio_url
     tag_board = TagBoard(ledger, notices, tag_batches, client, public_url)
     board = ConsoleBoard(ledger, queue, notices, anchors, client, video, public_url, tag_board)
-    answers = Answers(gestures, anchors, ledger, notices, enqueue, tag_batches, settings.predict_budget_s)
+    answers = Answers(
+        gestures, anchors, ledger, notices, enqueue, tag_batches, clip_labels, settings.predict_budget_s
+    )
     following = NextClip(client, files, notices, video, enqueue, settings.max_image_pixels)
     return Parts(
         settings,
@@ -140,14 +152,16 @@ def _assemble(
 def _served_for(registry: Registry, schema: str) -> str:
     """The version that answers for a labelling configuration; raises SetupFault without a video model.
 
-    A project with tags may be made before there are weights for it: its tags are what they are learned from.
+    The others may be made before there are weights for them: what people do there is what they are learned
+    from.
     """
-    if not makes_masks(schema):
+    algorithm = TAGS if makes_masks(schema) else SCENES if labels_clips(schema) else VIDEO
+    if algorithm == VIDEO:
         return registry.served(VIDEO).version
     try:
-        return registry.served(TAGS).version
+        return registry.served(algorithm).version
     except SetupFault:
-        return f"{TAGS}-none"
+        return f"{algorithm}-none"
 
 
 def _versions(registry: Registry) -> list[str]:

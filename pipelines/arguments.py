@@ -221,19 +221,19 @@ def jobs(command: argparse.ArgumentParser) -> None:
 def versions(command: argparse.ArgumentParser) -> None:
     """``maskloop versions``"""
     command.add_argument(
-        "algorithm", nargs="?", default="", help="video_object or weak_shot; without it all of them"
+        "algorithm", nargs="?", default="", help="video_object, weak_shot or video_semantic; without it all"
     )
 
 
 def promote(command: argparse.ArgumentParser) -> None:
     """``maskloop promote``"""
-    command.add_argument("algorithm", help="video_object or weak_shot")
+    command.add_argument("algorithm", help="video_object, weak_shot or video_semantic")
     command.add_argument("version", help="as `maskloop versions` prints it, or the word shipped")
 
 
 def roll_back(command: argparse.ArgumentParser) -> None:
     """``maskloop roll-back``"""
-    command.add_argument("algorithm", help="video_object or weak_shot")
+    command.add_argument("algorithm", help="video_object, weak_shot or video_semantic")
 
 
 def add_model(command: argparse.ArgumentParser) -> None:

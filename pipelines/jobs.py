@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, Superseded, TokenRefused, Unavailable
 from backends.core.types import FrameMasks, Frames, Image
+from backends.labelstudio.class_names import match_names
 from backends.ledger import JobRow, State
 from backends.queues.requests import PSEUDO_LABEL
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
+from pipelines.scene_masks import rest_of, scene_segmenter, shown_or_nothing
 from pipelines.stopwatch import Stopwatch
 from pipelines.tag_masks import keep_drawn, prompts_of
 from pipelines.working.collaborators import Collaborators
@@ -32,6 +34,7 @@ def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
     """The dotted names a ticket may hold, bound to what they work with. Anything else is refused."""
     return {
         "pipelines.jobs.propagate": partial(propagate, work),
+        "pipelines.jobs.label_clip": partial(label_clip, work),
         "pipelines.jobs.pseudo_label": partial(pseudo_label, work),
         "pipelines.jobs.deliver": partial(deliver, work),
     }
@@ -45,6 +48,11 @@ def propagate(work: Collaborators, job_id: str, generation: int) -> None:
 def pseudo_label(work: Collaborators, job_id: str, generation: int) -> None:
     """Turn the tags of a job's image into masks. A stale ticket does nothing."""
     _carry_out(work, job_id, generation, _Run.label)
+
+
+def label_clip(work: Collaborators, job_id: str, generation: int) -> None:
+    """Label every frame of a job's clip; frame by frame into the ledger. A stale ticket does nothing."""
+    _carry_out(work, job_id, generation, _Run.label_clip)
 
 
 def _carry_out(work: Collaborators, job_id: str, generation: int, do: Callable[[_Run], None]) -> None:
@@ -136,6 +144,26 @@ class _Run:
             self._react(ledger.put_frame(row.id, row.generation, kept, self.network_s))
         if not ledger.frames(row.id):
             raise RuntimeError("the model gave no masks for this image")
+
+    def label_clip(self) -> None:
+        """Every frame that is not finished yet, under the project's labels, into the ledger."""
+        ledger, row = self.work.ledger, self.row
+        if row.done == row.total:
+            return
+        segmenter = scene_segmenter(self.work.segmenter(row.model_version))
+        names = match_names(segmenter.classes, row.payload["labels"])
+        clip = self.work.clip(row)
+        watched = replace(clip, frames=_WatchedFrames(clip.frames, self.check))
+        if row.done == 0:
+            self._say(names.words)
+        for frame in rest_of(self.watch, segmenter, watched, row.done):
+            self._say(frame.notes)
+            kept = shown_or_nothing(names.relabelled(frame), next(iter(row.payload["labels"])), row.size_hw)
+            self._react(ledger.put_frame(row.id, row.generation, kept, self.network_s))
+
+    def _say(self, words: Sequence[str]) -> None:
+        for text in words:
+            self.work.tell("info", f"{text[:1].upper()}{text[1:]}.".replace("..", "."), self.row.task_id)
 
     def check(self) -> None:
         """Between two frames: stamp the job, and stop when someone wants that. At most 4 times a second."""

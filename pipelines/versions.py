@@ -8,7 +8,7 @@ from datetime import datetime
 from backends.core.errors import BadInput
 from backends.registry import Registry, Version
 
-SERVED = ("video_object", "weak_shot")
+SERVED = ("video_object", "weak_shot", "video_semantic")
 """The algorithms that are answered by the version of the registry."""
 
 

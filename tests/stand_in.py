@@ -32,8 +32,13 @@ class StandIn:
     die_at: int = -1
     hang_at: int = -1
     version: str = VERSION
+    classes: tuple[str, ...] = ("sky", "road", "car")
+    reach: int = 1
 
     def segment(self, clip: Clip, prompts: Sequence[Prompt]) -> Iterator[FrameMasks]:
+        if not prompts:
+            yield from self._scene(clip)
+            return
         if any(isinstance(p, TagPrompt) for p in prompts):
             yield from self._tagged(clip, prompts)
             return
@@ -58,6 +63,20 @@ class StandIn:
             mask[2 + seed % 8 : 10 + seed % 8, 2 + 12 * number : 10 + 12 * number] = True
             masks[prompt.object_id], trust[prompt.object_id] = mask, round((seed % 10) / 10 + 0.05, 2)
         yield FrameMasks(0, masks, trust, notes=("squares, as ever",))
+
+    def _scene(self, clip: Clip) -> Iterator[FrameMasks]:
+        """Sky above, road below, and a car where this frame and the one before say."""
+        before = 0
+        for index in range(len(clip)):
+            self._act(int(clip.names[index]))
+            now = int(clip.frames[index][0, 0, 0]) % 8
+            names = np.zeros(clip.size_hw, np.uint8)
+            names[12:] = 1
+            names[14:20, 2 + now + before : 10 + now + before] = 2
+            before = now
+            yield FrameMasks(
+                index, {name: names == number for number, name in enumerate(self.classes)}, {"car": 0.5}
+            )
 
     def _act(self, number: int) -> None:
         time.sleep(self.frame_s)

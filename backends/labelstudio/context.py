@@ -18,7 +18,7 @@ from typing import Any
 from backends.core.errors import BadInput
 from backends.core.types import BoxPrompt, PointPrompt
 from backends.labelstudio.drafts import Draft, drafts_of
-from backends.labelstudio.label_config import MAKE_MASKS, PROPAGATE, LabelConfig
+from backends.labelstudio.label_config import LABEL_CLIP, MAKE_MASKS, PROPAGATE, LabelConfig
 
 _MAX_CLICKS = 1000  # of one request; the editor keeps every click of a label until it is accepted
 
@@ -63,6 +63,13 @@ class Clicks:
 
 
 @dataclass(frozen=True)
+class LabelClip:
+    """The command: label the whole clip. ``frame_index`` is the page it was given on."""
+
+    frame_index: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Predictions wanted for whole tasks; one answer per task, in this order."""
 
@@ -79,7 +86,7 @@ class Interactive:
     project_id: int
     label_config_xml: str
     label_config: LabelConfig
-    clicks: Propagate | MakeMasks | Clicks
+    clicks: Propagate | MakeMasks | LabelClip | Clicks
     trigger_id: str
     """The region id of the click or box that triggered the request; the fresh draft holds it too."""
     size_hw: tuple[int, int]
@@ -139,11 +146,13 @@ def _interactive(task: Task, project_id: int, xml: str, gestures: list[Any]) -> 
     return Interactive(task, project_id, xml, config, _wish(read, config), last.id, last.size_hw)
 
 
-def _wish(read: Sequence[_Gesture], config: LabelConfig) -> Propagate | MakeMasks | Clicks:
+def _wish(read: Sequence[_Gesture], config: LabelConfig) -> Propagate | MakeMasks | LabelClip | Clicks:
     """What the last gesture, with the earlier ones of its kind, asks for."""
     last = read[-1]
     if last.label == PROPAGATE and isinstance(last.prompt, PointPrompt):
         return Propagate(last.frame_index, last.prompt.x_px, last.prompt.y_px)
+    if config.labels_clips and last.label == LABEL_CLIP:
+        return LabelClip(last.frame_index)
     if config.makes_masks and last.label == MAKE_MASKS:
         return MakeMasks(last.frame_index)
     if config.makes_masks and isinstance(last.prompt, BoxPrompt):

@@ -23,6 +23,9 @@ PROPAGATE = "Propagate"
 MAKE_MASKS = "Make masks"
 """The other command: turn the ticked tags of a picture into masks."""
 
+LABEL_CLIP = "Label clip"
+"""The third command: label every pixel of every frame of a clip."""
+
 MAX_XML_BYTES = 1_000_000
 MAX_XML_DEPTH = 64
 
@@ -38,6 +41,8 @@ class Control:
     kind: str  # the result's "type": the tag in lower case, e.g. "brushlabels"
     to_name: str
     labels: tuple[str, ...]
+    predicted: tuple[tuple[str, ...], ...] = ()
+    """For each label the names of a model's classes that it stands for (``predicted_values``)."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,22 @@ class LabelConfig:
         return self.tags is not None and self.point is not None and MAKE_MASKS in self.point.labels
 
     @property
+    def labels_clips(self) -> bool:
+        """Whole clips are labelled here: several pages, and a point with the command "Label clip"."""
+        return self.is_multi_image and self.point is not None and LABEL_CLIP in self.point.labels
+
+    @property
     def objects(self) -> tuple[str, ...]:
         """The objects an annotator can paint: the labels of the mask control."""
         return self.mask.labels if self.mask else ()
+
+    @property
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """Label of the mask control -> its ``predicted_values``; empty where it stands for its own name."""
+        if self.mask is None:
+            return {}
+        predicted = self.mask.predicted or ((),) * len(self.mask.labels)
+        return dict(zip(self.mask.labels, predicted, strict=True))
 
     def frame_refs(self, data: Mapping[str, object]) -> tuple[str, ...]:
         """The frames' references out of ``task["data"]``. Raises BadLabelConfig when they are not there."""
@@ -177,6 +195,31 @@ def refuse_untaggable(config: LabelConfig) -> None:
         )
 
 
+def refuse_unlabellable(config: LabelConfig) -> None:
+    """Raise BadLabelConfig, naming what is missing, when no clip can be labelled with this one."""
+    needed = {"BrushLabels": config.mask, "KeyPointLabels": config.point, "RectangleLabels": config.box}
+    if missing := [tag for tag, control in needed.items() if control is None]:
+        raise BadLabelConfig(
+            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
+            "compare labelstudio_config/video_semantic.xml"
+        )
+    if not config.labels_clips:
+        raise BadLabelConfig(
+            f'whole clips want <Image name={config.image!r} valueList="${config.data_key}"> and '
+            f'<Label value="{LABEL_CLIP}"/> in KeyPointLabels'
+        )
+    if not config.objects:
+        raise BadLabelConfig("BrushLabels has no <Label>; give at least one class a name")
+
+
+def labels_clips(xml: str) -> bool:
+    """Whether this is a configuration in which whole clips are labelled; False for one not readable."""
+    try:
+        return LabelConfig.parse(xml).labels_clips
+    except BadLabelConfig:
+        return False
+
+
 def makes_masks(xml: str) -> bool:
     """Whether this is a configuration in which tags become masks; False for one that cannot be read."""
     try:
@@ -221,7 +264,16 @@ def _refuse_hostile(xml: object) -> None:
 def _control(tag: ControlTag) -> Control:
     """The SDK's tag as a value. Of several targets the first counts."""
     targets = tag.to_name if isinstance(tag.to_name, list) else [tag.to_name]
-    return Control(str(tag.name), str(tag.tag).lower(), str(targets[0]), tuple(map(str, tag.labels or ())))
+    labels = tuple(map(str, tag.labels or ()))
+    attributes = tag.labels_attrs or {}
+    predicted = tuple(_names(attributes[label].attr if label in attributes else {}) for label in labels)
+    return Control(str(tag.name), str(tag.tag).lower(), str(targets[0]), labels, predicted)
+
+
+def _names(attributes: Mapping[str, object]) -> tuple[str, ...]:
+    """``predicted_values="car, truck"`` -> ("car", "truck")."""
+    names = str(attributes.get("predicted_values") or "").split(",")
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _variable(value: str | None) -> str:

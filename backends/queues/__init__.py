@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from backends.queues.connection import connect, ensure_up
 from backends.queues.reconcile import Reconciled, reconcile
-from backends.queues.requests import PropagationRequest, PseudoLabelRequest
+from backends.queues.requests import ClipRequest, PropagationRequest, PseudoLabelRequest
 from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGATE, TRAIN, WARM_QUEUES
-from backends.queues.verbs import cancel, enqueue_propagation, enqueue_pseudo_label, retry, workers_alive
+from backends.queues.verbs import (
+    cancel,
+    enqueue_clip,
+    enqueue_propagation,
+    enqueue_pseudo_label,
+    retry,
+    workers_alive,
+)
 
 __all__ = [
     "BATCH",
@@ -20,11 +27,13 @@ __all__ = [
     "PROPAGATE",
     "TRAIN",
     "WARM_QUEUES",
+    "ClipRequest",
     "PropagationRequest",
     "PseudoLabelRequest",
     "Reconciled",
     "cancel",
     "connect",
+    "enqueue_clip",
     "enqueue_propagation",
     "enqueue_pseudo_label",
     "ensure_up",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,10 @@ from backends.ledger import WantedJob
 
 PSEUDO_LABEL, PSEUDO_LABEL_NOW = "pseudo_label", "pseudo_label_now"
 """Kinds of the same work: one of many images, and the one that somebody waits for in the editor."""
+
+
+LABEL_CLIP = "label_clip"
+"""Kind of the work that labels whole scenes: one clip."""
 
 
 class Request(Protocol):
@@ -149,3 +154,48 @@ class PseudoLabelRequest:
     def _corners(self) -> list[list[str | float]]:
         """[class, x0, y0, x1, y1] in pixels, one per box."""
         return [[b.object_id, b.x0_px, b.y0_px, b.x1_px, b.y1_px] for b in self.boxes]
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """Label every pixel of every frame of one task; the result is delivered as a prediction.
+
+    ``labels``: the project's labels, each with the model's classes that it stands for (none: its own name).
+    Raises BadMedia or BadInput for what can never work.
+    """
+
+    project_id: int
+    task_id: int
+    frame_refs: tuple[str, ...]
+    size_hw: tuple[int, int]
+    labels: Mapping[str, tuple[str, ...]]
+    model_version: str
+
+    def __post_init__(self) -> None:
+        if not self.frame_refs:
+            raise BadMedia(f"task {self.task_id} has no frames; its data needs a list of image references")
+        if not self.labels:
+            raise BadInput(f"task {self.task_id}: the project has no labels to give")
+
+    def job_id(self) -> str:
+        """40 hex characters that name exactly this wish."""
+        content = [
+            *(LABEL_CLIP, self.project_id, self.task_id, self.model_version),
+            *(self.size_hw, self.frame_refs, sorted(self.labels.items())),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+    def wanted(self) -> WantedJob:
+        """The ledger row to ask for."""
+        labels = {name: list(predicted) for name, predicted in self.labels.items()}
+        return WantedJob(
+            job_id=self.job_id(),
+            kind=LABEL_CLIP,
+            project_id=self.project_id,
+            task_id=self.task_id,
+            model_version=self.model_version,
+            total=len(self.frame_refs),
+            size_hw=self.size_hw,
+            payload={"frame_refs": list(self.frame_refs), "labels": labels},
+            deliver=True,
+        )

@@ -12,7 +12,7 @@ from rq.job import Job
 from backends.core.errors import SetupFault
 from backends.ledger import JobRow
 from backends.queues.connection import redis_errors
-from backends.queues.requests import PSEUDO_LABEL, PSEUDO_LABEL_NOW
+from backends.queues.requests import LABEL_CLIP, PSEUDO_LABEL, PSEUDO_LABEL_NOW
 
 INTERACTIVE = "interactive"  # answers someone waits for
 PROPAGATE = "propagate"  # one clip
@@ -27,6 +27,7 @@ WARM_QUEUES = (INTERACTIVE, PROPAGATE, BATCH, IO, MAINTENANCE)
 _FUNCTIONS = {  # kind -> queue, function
     "propagate": (PROPAGATE, "pipelines.jobs.propagate"),
     PSEUDO_LABEL: (BATCH, "pipelines.jobs.pseudo_label"),
+    LABEL_CLIP: (BATCH, "pipelines.jobs.label_clip"),
     PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
 }
 _DELIVER = "pipelines.jobs.deliver"

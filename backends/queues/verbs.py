@@ -11,7 +11,7 @@ from redis import Redis
 from backends.core.errors import NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
-from backends.queues.requests import PropagationRequest, PseudoLabelRequest, Request
+from backends.queues.requests import ClipRequest, PropagationRequest, PseudoLabelRequest, Request
 from backends.queues.tickets import IO, PROPAGATE, delivery_ticket, drop, push, queue_of, run_ticket
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,11 @@ def enqueue_propagation(ledger: Ledger, redis: Redis, request: PropagationReques
 
 def enqueue_pseudo_label(ledger: Ledger, redis: Redis, request: PseudoLabelRequest) -> JobRow:
     """Want masks for the tags of one image; otherwise as :func:`enqueue_propagation`."""
+    return _enqueue(ledger, redis, request)
+
+
+def enqueue_clip(ledger: Ledger, redis: Redis, request: ClipRequest) -> JobRow:
+    """Want a whole clip labelled; otherwise as :func:`enqueue_propagation`."""
     return _enqueue(ledger, redis, request)
 
 
