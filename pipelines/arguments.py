@@ -244,9 +244,14 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 def project(command: argparse.ArgumentParser) -> None:
     """``maskloop project``"""
-    command.add_argument("algorithm", help="the way of working: weak_shot")
-    command.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of photos")
-    command.add_argument("--labels", required=True, metavar="A,B", help="the classes, with commas between")
+    command.add_argument("algorithm", help="the way of working: weak_shot or video_semantic")
+    command.add_argument("--images", type=Path, metavar="DIR", help="weak_shot: a folder of photos")
+    command.add_argument(
+        "--frames", type=Path, metavar="PATH", help="video_semantic: a folder of frames or a video file"
+    )
+    command.add_argument(
+        "--labels", metavar="A,B", help="the classes, with commas between; video_semantic: default CamVid's"
+    )
     command.add_argument("--title", help="the project's title; default: the folder's name")
     command.add_argument(
         "--tags", type=Path, metavar="FILE", help='tags known already, as JSON: {"dog1.jpg": ["dog"]}'

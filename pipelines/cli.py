@@ -177,7 +177,7 @@ _COMMANDS = {
         commands.roll_back,
     ),
     "project": (
-        "make a project in the running Label Studio whose tags become masks",
+        "make a project in the running Label Studio: tags to masks, or whole scenes",
         "maskloop project weak_shot --images photos/ --labels dog,cat,sheep",
         arguments.project,
         tag_commands.project,

@@ -9,9 +9,9 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.core.errors import BadInput
 from pipelines.services.installation import current_settings
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from backends.ledger import JobRow, Ledger
     from backends.settings import Settings
     from backends.tag_batches import TagBatches
+    from pipelines.tag_project.make import Plan
 
-_ALGORITHM = "weak_shot"
+    _Prepared = tuple[Plan, Sequence[Mapping[str, Any]], Sequence[str]]
+
+_ALGORITHM, _SCENES = "weak_shot", "video_semantic"
 _POLL_S = 0.2
 
 
@@ -29,34 +32,62 @@ def project(args: Namespace) -> int:
     """``maskloop project``"""
     from backends.labelstudio.client import LabelStudioClient
     from pipelines.progress import bar
-    from pipelines.tag_project.config_xml import check_classes
     from pipelines.tag_project.make import make_project
-    from pipelines.tag_project.photos import check_tags, ingest_photos
     from pipelines.up import backend_url
 
-    if args.algorithm != _ALGORITHM:
-        raise BadInput(f"no project is made for {args.algorithm!r}; this command knows {_ALGORITHM}")
+    if args.algorithm not in (_ALGORITHM, _SCENES):
+        raise BadInput(
+            f"no project is made for {args.algorithm!r}; this command knows {_ALGORITHM} and {_SCENES}"
+        )
+    source, other = (args.images, args.frames) if args.algorithm == _ALGORITHM else (args.frames, args.images)
+    if source is None or other is not None:
+        raise BadInput("weak_shot wants --images DIR, video_semantic wants --frames DIR or a video, not both")
     settings = current_settings()
-    classes = check_classes(args.labels.split(","))
-    tags = check_tags(_json(args.tags), classes) if args.tags else {}
     client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token, timeout_s=60.0)
-    client.whoami()  # a Label Studio that is away is told before photos are copied
-    photos = ingest_photos(args.images, settings, tags=tags, progress=bar)
-    for note in photos.notes:
+    prepare = _photos if args.algorithm == _ALGORITHM else _clips
+    plan, tasks, notes = prepare(args, settings, client.whoami)
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
     made = make_project(
         client,
         settings,
-        args.title or args.images.resolve().name,
-        classes,
-        photos.tasks,
+        args.title or (source.resolve().name if source.is_dir() else source.stem),
+        plan,
+        tasks,
         backend_url=backend_url(settings),
         secret=settings.shared_secret(),
         progress=bar,
     )
-    print(f"project {made.project_id} ({made.title}): {made.added} photos added, {made.total} in all")
+    what = "photos" if args.algorithm == _ALGORITHM else "clips"
+    print(f"project {made.project_id} ({made.title}): {made.added} {what} added, {made.total} in all")
     print(made.url)
     return 0
+
+
+def _photos(args: Namespace, settings: Settings, greet: Callable[[], object]) -> _Prepared:
+    from pipelines.progress import bar
+    from pipelines.tag_project.config_xml import check_classes
+    from pipelines.tag_project.make import tag_plan
+    from pipelines.tag_project.photos import check_tags, ingest_photos
+
+    classes = check_classes((args.labels or "").split(","))
+    tags = check_tags(_json(args.tags), classes) if args.tags else {}
+    greet()  # a Label Studio that is away is told before photos are copied
+    photos = ingest_photos(args.images, settings, tags=tags, progress=bar)
+    return tag_plan(classes), photos.tasks, photos.notes
+
+
+def _clips(args: Namespace, settings: Settings, greet: Callable[[], object]) -> _Prepared:
+    from pipelines.ingest import ingest
+    from pipelines.progress import bar
+    from pipelines.tag_project.clips import clip_plan, within_budget
+
+    if args.tags:
+        raise BadInput("--tags is for photos; clips of whole scenes have none")
+    plan = clip_plan(args.labels.split(",") if args.labels else ())
+    greet()
+    clips = ingest(args.frames, within_budget(settings, plan), progress=bar)
+    return plan, [clip.task_data for clip in clips], clips[0].notes
 
 
 def make_masks(args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The shipped configuration for tags with other classes in it."""
+"""The shipped configurations with other classes in them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from xml.etree import ElementTree
 
 import labelstudio_config
 from backends.core.errors import BadInput
-from backends.labelstudio.label_config import MAKE_MASKS, PROPAGATE, LabelConfig, refuse_untaggable
+from backends.labelstudio.label_config import (
+    LABEL_CLIP,
+    MAKE_MASKS,
+    PROPAGATE,
+    LabelConfig,
+    refuse_unlabellable,
+    refuse_untaggable,
+)
 
 MAX_CLASSES = 254  # a label map has one byte per pixel: 0 is background, 255 is "ignore"
+_COMMANDS = {LABEL_CLIP, MAKE_MASKS, PROPAGATE}
 _GOLDEN = 0.618034  # of the colour circle: neighbours in the list look different
 
 
-def shipped_xml() -> str:
-    """``weak_shot.xml`` as it is."""
-    return (Path(labelstudio_config.__file__).parent / "weak_shot.xml").read_text()
+def shipped_xml(name: str = "weak_shot") -> str:
+    """A configuration as it is."""
+    return (Path(labelstudio_config.__file__).parent / f"{name}.xml").read_text()
 
 
 def weak_shot_xml(classes: Sequence[str]) -> str:
@@ -25,20 +33,41 @@ def weak_shot_xml(classes: Sequence[str]) -> str:
 
     Raises BadInput for no class, an empty or a repeated name, a command's name, or too many.
     """
-    names = check_classes(classes)
-    root = ElementTree.fromstring(shipped_xml())
-    for tag, item in (("Choices", "Choice"), ("RectangleLabels", "Label"), ("BrushLabels", "Label")):
+    tools = (("Choices", "Choice"), ("RectangleLabels", "Label"), ("BrushLabels", "Label"))
+    xml = _with_classes(shipped_xml(), check_classes(classes), tools)
+    refuse_untaggable(LabelConfig.parse(xml))
+    return xml
+
+
+def video_semantic_xml(classes: Sequence[str] = ()) -> str:
+    """``video_semantic.xml`` with ``classes`` in every tool; none: as it is, with CamVid's.
+
+    Raises BadInput as :func:`weak_shot_xml`.
+    """
+    shipped = shipped_xml("video_semantic")
+    if not classes:
+        return shipped
+    tools = [(tag, "Label") for tag in ("BrushLabels", "KeyPointLabels", "RectangleLabels")]
+    xml = _with_classes(shipped, check_classes(classes), tools)
+    refuse_unlabellable(LabelConfig.parse(xml))
+    return xml
+
+
+def _with_classes(shipped: str, names: Sequence[str], tools: Sequence[tuple[str, str]]) -> str:
+    """Each of ``tools`` (tag, tag of its labels) with ``names`` instead of its own, commands kept."""
+    root = ElementTree.fromstring(shipped)
+    for tag, item in tools:
         control = root.find(f".//{tag}")
-        assert control is not None, f"weak_shot.xml has no {tag}"
+        assert control is not None, f"the configuration has no {tag}"
+        commands = [old for old in control if old.get("value") in _COMMANDS]
         for old in list(control):
             control.remove(old)
         for number, name in enumerate(names):
             colour = {"background": _colour(number)} if item == "Label" else {}
             ElementTree.SubElement(control, item, {"value": name, **colour})
+        control.extend(commands)
     ElementTree.indent(root)
-    xml = ElementTree.tostring(root, encoding="unicode") + "\n"
-    refuse_untaggable(LabelConfig.parse(xml))
-    return xml
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -48,7 +77,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
         raise BadInput("every class wants a name: --labels dog,cat,sheep")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(f"class {twice[0]!r} is named twice; one name is one class")
-    if command := {MAKE_MASKS, PROPAGATE} & set(names):
+    if command := _COMMANDS & set(names):
         raise BadInput(f"{min(command)!r} is a command's name; choose another for the class")
     if len(names) > MAX_CLASSES:
         raise BadInput(f"{len(names)} classes; a label map holds at most {MAX_CLASSES}")

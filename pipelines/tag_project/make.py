@@ -1,4 +1,4 @@
-"""Make such a project in a running Label Studio: configuration, storage, backend, webhook, tasks.
+"""Make a project in a running Label Studio: configuration, storage, backend, webhook, tasks.
 
 Every step looks first and adds only what is missing, so it may be interrupted anywhere and run again, with
 more photos too. A project of the same title is gone on with; nothing that people did in it is changed.
@@ -6,7 +6,7 @@ more photos too. A project of the same title is gone on with; nothing that peopl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,28 @@ _INSTRUCTION = (
 
 
 @dataclass(frozen=True)
-class TagProject:
+class Plan:
+    """What sets one way of working apart."""
+
+    xml: str
+    folder: str
+    """Below the media root: where the tasks' files are."""
+    key: str
+    """Of a task's data: tells one task from another."""
+    instruction: str
+    description: str
+    refuse: Callable[[LabelConfig], None]
+    """Raises BadLabelConfig for a configuration that works otherwise."""
+
+
+def tag_plan(classes: Sequence[str]) -> Plan:
+    """Photos whose tags become masks. Raises BadInput for classes that cannot be used."""
+    xml = weak_shot_xml(classes)
+    return Plan(xml, PHOTOS, "image", _INSTRUCTION, "Tags become masks", refuse_untaggable)
+
+
+@dataclass(frozen=True)
+class MadeProject:
     """What was made or found."""
 
     project_id: int
@@ -43,31 +64,30 @@ def make_project(
     client: LabelStudioClient,
     settings: Settings,
     title: str,
-    classes: Sequence[str],
+    plan: Plan,
     tasks: Sequence[Mapping[str, Any]],
     *,
     backend_url: str,
     secret: str,
     progress: Track = quiet,
-) -> TagProject:
+) -> MadeProject:
     """Bring Label Studio into the state described above.
 
-    Raises BadInput for classes or a title that cannot be used, LabelStudioDown, TokenRefused.
+    Raises BadInput for a title that cannot be used, LabelStudioDown, TokenRefused.
     """
     if not 3 <= len(title) <= 50:
         raise BadInput(f"title {title!r} has {len(title)} characters; Label Studio wants 3 to 50 (--title)")
-    xml = weak_shot_xml(classes)
-    project_id = _ensure_project(client, title, xml)
-    folder = settings.media_root.resolve() / PHOTOS
-    client.put_local_storage(project_id, str(folder), title=f"MaskLoop {PHOTOS}")
+    project_id = _ensure_project(client, title, plan)
+    folder = settings.media_root.resolve() / plan.folder
+    client.put_local_storage(project_id, str(folder), title=f"MaskLoop {plan.folder}")
     connect(client, project_id, backend_url, secret)
-    known = {str(task.get("data", {}).get("image")) for task in client.tasks(project_id)}
-    missing = [{"data": dict(data)} for data in tasks if str(data["image"]) not in known]
+    known = {str(task.get("data", {}).get(plan.key)) for task in client.tasks(project_id)}
+    missing = [{"data": dict(data)} for data in tasks if str(data[plan.key]) not in known]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
     for chunk in progress(chunks, total=len(chunks), label="import"):
         client.import_tasks(project_id, chunk)
     url = f"{settings.label_studio_url}/projects/{project_id}/data"
-    return TagProject(project_id, title, url, len(missing), len(known) + len(missing))
+    return MadeProject(project_id, title, url, len(missing), len(known) + len(missing))
 
 
 def find_project(client: LabelStudioClient, wanted: str) -> int:
@@ -81,28 +101,28 @@ def find_project(client: LabelStudioClient, wanted: str) -> int:
     raise BadInput(f"{how_many} called {wanted!r}; there are: {known}")
 
 
-def _ensure_project(client: LabelStudioClient, title: str, xml: str) -> int:
+def _ensure_project(client: LabelStudioClient, title: str, plan: Plan) -> int:
     for project in client.projects():
         if project.get("title") == title:
-            _refuse_other(title, str(project.get("label_config") or ""), LabelConfig.parse(xml))
+            _refuse_other(title, str(project.get("label_config") or ""), plan)
             return int(project["id"])
     made = client.create_project(
         title,
-        xml,
+        plan.xml,
         show_collab_predictions=False,  # else every opened task waits for a prediction
-        expert_instruction=_INSTRUCTION,
-        description="Tags become masks",
+        expert_instruction=plan.instruction,
+        description=plan.description,
     )
     return int(made["id"])
 
 
-def _refuse_other(title: str, there: str, wanted: LabelConfig) -> None:
+def _refuse_other(title: str, there: str, plan: Plan) -> None:
     """A project of this title that works otherwise, or lacks a class, is not changed in silence."""
     config = LabelConfig.parse(there)
-    refuse_untaggable(config)
-    lacking = [name for name in wanted.objects if name not in config.objects]
+    plan.refuse(config)
+    lacking = [name for name in LabelConfig.parse(plan.xml).objects if name not in config.objects]
     if lacking:
         raise BadInput(
             f"project {title!r} is there and lacks the class {lacking[0]!r}; add it under Settings, Labeling "
-            "Interface (Choices, RectangleLabels, BrushLabels), or choose another --title"
+            "Interface, to every tool, or choose another --title"
         )

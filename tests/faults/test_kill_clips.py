@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from backends import queues
+from backends.clip_labels import ClipLabels
 from backends.core.frames import clip_from_folder
 from backends.labelstudio.class_names import match_names
+from backends.labelstudio.client import LabelStudioClient
+from backends.labelstudio.label_config import LabelConfig
+from backends.labelstudio.media import FrameLocator
+from backends.labelstudio.regions import anchors, read_masks
+from backends.notices import Notices
 from backends.queues import ClipRequest
+from backends.settings import from_env
+from pipelines.ingest import ingest
+from pipelines.tag_project.clips import clip_plan, within_budget
+from pipelines.tag_project.make import make_project
+from tests.http_script import reply, scripted
+from tests.label_studio import LabelStudioServer
 from tests.queue_house import SIZE_HW, QueueHouse, draw_frames
 from tests.stand_in import VERSION, StandIn
 
+JSON = {"Content-Type": "application/json"}
 LABELS = {"Vehicle": ("car",), "road": ()}
 
 
@@ -37,3 +55,53 @@ def test_a_killed_clip_goes_on_with_the_past_in_sight(queue_house: QueueHouse) -
     for index, frame in quiet.items():
         assert set(found[index].masks) == {"Vehicle", "road"}
         assert all(np.array_equal(found[index].masks[name], mask) for name, mask in frame.masks.items())
+
+
+@pytest.mark.labelstudio
+def test_a_projects_clips_get_one_prediction_each_and_only_what_a_person_changed_is_theirs(
+    queue_house: QueueHouse, label_studio: LabelStudioServer, tmp_path: Path
+) -> None:
+    queue_house.env |= {
+        "MASKLOOP_LABEL_STUDIO_URL": label_studio.url,
+        "MASKLOOP_LABEL_STUDIO_TOKEN": label_studio.token,
+        "MASKLOOP_MEDIA_ROOT": str(label_studio.media_root),
+    }
+    settings = from_env(queue_house.env)
+    client = LabelStudioClient(label_studio.url, label_studio.token, timeout_s=60)
+    draw_frames(tmp_path / "drive", 20)
+    plan = clip_plan()
+    clips = ingest(tmp_path / "drive", within_budget(settings, plan))
+    assert [clip.n_frames for clip in clips] == [13, 8], "13 frames of 11 classes are 143 masks"
+    tasks = [clip.task_data for clip in clips]
+    with scripted(lambda asked, handler: reply(handler, 200, b'{"model_version": "x"}', JSON)) as backend:
+        where = {"backend_url": backend.url, "secret": "secret-of-the-test"}
+        made = make_project(client, settings, "kill clips", plan, tasks, **where)
+        assert make_project(client, settings, "kill clips", plan, tasks, **where).added == 0, "nothing twice"
+
+    config = LabelConfig.parse(plan.xml)
+    worker = queue_house.start_worker(frame_s=0.2)
+    locator = FrameLocator(settings.media_root, label_studio.url, label_studio.token, tmp_path / "cache")
+    enqueue = partial(queues.enqueue_clip, queue_house.ledger, queue_house.redis)
+    labels = ClipLabels(locator, Notices(settings.ledger_path), lambda: VERSION, enqueue, 10**6, 600)
+    found = {int(t["id"]): t["data"] for t in client.tasks(made.project_id)}
+    jobs = [labels.want(made.project_id, task, data, config).id for task, data in found.items()]
+    queue_house.until_frames(jobs[0], 3)
+    queue_house.kill(worker)
+    queue_house.start_worker()
+    delivered = lambda: [queue_house.ledger.job(job).delivery for job in jobs] == ["delivered"] * 2  # noqa: E731
+    queue_house.until(delivered, limit_s=180)
+    for task, data in found.items():
+        [prediction] = client.predictions(task)
+        assert prediction["model_version"] == VERSION
+        wanted = {f"{name}_f{i:04d}" for name in ("sky", "road", "car") for i in range(len(data["frames"]))}
+        assert {item["id"] for item in prediction["result"]} == wanted
+
+    task = min(found)
+    [prediction] = client.predictions(task)
+    regions, refusals = read_masks(prediction["result"], config, 13, SIZE_HW)
+    assert not refusals
+    machine = queue_house.ledger.machine_digests(task)
+    assert anchors(regions, machine) == []
+    wider = {r.id: np.roll(r.mask, 1, axis=1) if r.id == "car_f0004" else r.mask for r in regions}
+    [changed] = anchors([replace(r, mask=wider[r.id]) for r in regions], machine)
+    assert (changed.object_id, changed.frame_index) == ("car", 4)

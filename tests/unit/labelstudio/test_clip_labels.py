@@ -17,7 +17,10 @@ from backends.labelstudio.context import Interactive, LabelClip, parse_predict
 from backends.labelstudio.label_config import LABEL_CLIP, LabelConfig, labels_clips, refuse_unlabellable
 from backends.notices import Notices
 from backends.queues import ClipRequest
+from backends.settings import from_env
 from backends.video_semantic.loaders.camvid import CLASSES
+from pipelines.tag_project.clips import clip_plan, within_budget
+from pipelines.tag_project.config_xml import video_semantic_xml
 from tests.predict_requests import LABEL_CONFIG, SIZE_HW, click, interactive, task
 from tests.tag_requests import TAG_XML, write_picture
 
@@ -34,6 +37,18 @@ def test_the_shipped_configuration_has_camvids_classes_in_every_tool() -> None:
     assert labels_clips(SHIPPED) and not labels_clips(LABEL_CONFIG) and not labels_clips(TAG_XML)
     tags = dict(re.findall(r'<(\w+Labels)[^>]*smart="(\w+)"', SHIPPED))
     assert tags == {"BrushLabels": "false", "KeyPointLabels": "true", "RectangleLabels": "true"}
+
+
+def test_other_classes_stand_in_every_tool_and_the_command_stays() -> None:
+    config = LabelConfig.parse(video_semantic_xml(["lawn", "bee"]))
+    refuse_unlabellable(config)
+    assert config.point and config.box
+    assert config.objects == config.box.labels == ("lawn", "bee")
+    assert config.point.labels == ("lawn", "bee", LABEL_CLIP)
+    with pytest.raises(BadInput, match="a command's name"):
+        video_semantic_xml(["lawn", LABEL_CLIP])
+    assert within_budget(from_env({}), clip_plan(["lawn", "bee"])).max_clip_frames == 50
+    assert within_budget(from_env({}), clip_plan()).max_clip_frames == 13
 
 
 @pytest.mark.parametrize(
