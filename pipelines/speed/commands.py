@@ -16,7 +16,7 @@ from pipelines.services.installation import current_settings
 def bench(args: Namespace) -> int:
     """Time ``args.algorithm``, print a table, write ``args.json``."""
     if args.algorithm not in _BENCHES:
-        raise BadInput(f"{args.algorithm!r} cannot be timed; {' and '.join(_BENCHES)} can")
+        raise BadInput(f"{args.algorithm!r} cannot be timed; known: {', '.join(_BENCHES)}")
     if not all(word.isdigit() and int(word) > 0 for word in args.threads.split(",")):
         raise BadInput(f"--threads {args.threads}: wants numbers of threads with commas between, as in 1,2")
     if args.plot and args.algorithm not in _DRAW:

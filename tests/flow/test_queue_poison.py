@@ -88,7 +88,10 @@ def test_redis_cannot_make_a_worker_run_anything(queue_house: QueueHouse, tmp_pa
     called.refresh()
     assert called.is_failed
     said = called.latest_result().exc_string
-    assert "a worker runs only pipelines.jobs.deliver, pipelines.jobs.propagate" in said
+    assert (
+        "a worker runs only pipelines.jobs.deliver, pipelines.jobs.label_clip, pipelines.jobs.propagate"
+        in said
+    )
 
 
 def leave_trace(job: Job, *_: object) -> None:
