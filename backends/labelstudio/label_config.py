@@ -152,11 +152,7 @@ def refuse_unusable(config: LabelConfig) -> None:
         # without it every export of Label Studio 1.23.2 answers 500 on a multi-image project with points
         "RectangleLabels": config.box,
     }
-    if missing := [tag for tag, control in needed.items() if control is None]:
-        raise BadLabelConfig(
-            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
-            "compare labelstudio_config/video_object.xml"
-        )
+    _refuse_missing(config, needed, "video_object.xml")
     if not config.is_multi_image:
         raise BadLabelConfig(
             f"<Image name={config.image!r}> shows one picture; for the frames of a clip it needs "
@@ -176,11 +172,7 @@ def refuse_untaggable(config: LabelConfig) -> None:
         "KeyPointLabels": config.point,
         "RectangleLabels": config.box,
     }
-    if missing := [tag for tag, control in needed.items() if control is None]:
-        raise BadLabelConfig(
-            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
-            "compare labelstudio_config/weak_shot.xml"
-        )
+    _refuse_missing(config, needed, "weak_shot.xml")
     if config.is_multi_image:
         raise BadLabelConfig(
             f"<Image name={config.image!r}> shows several pages; tags are read of one picture per task: "
@@ -198,11 +190,7 @@ def refuse_untaggable(config: LabelConfig) -> None:
 def refuse_unlabellable(config: LabelConfig) -> None:
     """Raise BadLabelConfig, naming what is missing, when no clip can be labelled with this one."""
     needed = {"BrushLabels": config.mask, "KeyPointLabels": config.point, "RectangleLabels": config.box}
-    if missing := [tag for tag, control in needed.items() if control is None]:
-        raise BadLabelConfig(
-            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
-            "compare labelstudio_config/video_semantic.xml"
-        )
+    _refuse_missing(config, needed, "video_semantic.xml")
     if not config.labels_clips:
         raise BadLabelConfig(
             f'whole clips want <Image name={config.image!r} valueList="${config.data_key}"> and '
@@ -210,6 +198,14 @@ def refuse_unlabellable(config: LabelConfig) -> None:
         )
     if not config.objects:
         raise BadLabelConfig("BrushLabels has no <Label>; give at least one class a name")
+
+
+def _refuse_missing(config: LabelConfig, needed: Mapping[str, Control | None], example: str) -> None:
+    if missing := [tag for tag, control in needed.items() if control is None]:
+        raise BadLabelConfig(
+            f"labelling configuration lacks {' and '.join(missing)} with toName={config.image!r}; "
+            f"compare labelstudio_config/{example}"
+        )
 
 
 def labels_clips(xml: str) -> bool:

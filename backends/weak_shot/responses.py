@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from backends.core.errors import BadInput
 from backends.core.types import Image
 from backends.weak_shot.classes import IGNORE
+from backends.weak_shot.grid import with_background
 from backends.weak_shot.networks import grid_of
 from backends.weak_shot.refinement import Refinement, refined
 
@@ -81,13 +82,6 @@ def _views(rgb: Tensor, scales: Sequence[float]) -> list[Tensor]:
         else F.interpolate(rgb, size, mode="bilinear", align_corners=False, antialias=scale < 1)
         for scale, size in zip(scales, sizes, strict=True)
     ]
-
-
-def with_background(found: Scores, alpha: float) -> Scores:
-    """(K + 1, h, w): ``(1 - max response) ** alpha`` as row 0, then the responses (K, h, w)."""
-    background = (1 - found.max(0, keepdims=True)) ** alpha
-    scores: Scores = np.concatenate([background, found]).astype(np.float32)
-    return scores
 
 
 def seeds(

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from backends.core.errors import BadInput
+from backends.weak_shot.grid import with_background
 from backends.weak_shot.networks import Classifier, normalised
 from backends.weak_shot.refinement import Refinement, refined
-from backends.weak_shot.responses import responses, seeds, with_background
+from backends.weak_shot.responses import responses, seeds
 
 
 class Colours(nn.Module):
