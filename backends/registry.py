@@ -1,8 +1,8 @@
-"""Model versions on disk and the pointer to the served one. Knows files and names, no tensors.
+"""Model versions on disk, and which of them answers for which project. Knows files and names, no tensors.
 
-A version is a folder ``models_dir/<algorithm>/<version>`` of ``weights.safetensors`` and ``card.json``. The
-pointer ``served`` is a text file beside them, replaced atomically: its first line names the served version,
-the lines below what was served before, newest first. Without it the shipped weights are served.
+A version is a folder ``models_dir/<algorithm>/<version>`` of ``weights.safetensors`` and ``card.json``;
+nothing here deletes one. Beside them the pointer ``served-12`` says what project 12 is answered by, and
+``served`` what every project without one is; where that is missing too, the shipped weights answer.
 """
 
 from __future__ import annotations
@@ -10,24 +10,23 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput, SetupFault
+from backends.pointers import ALL, Pointer, flush, pointer, projects, replace_file
 
 SHIPPED = "shipped"
 """Stands for the weights that came with this release, in the pointer and where a version is named."""
 
 _VERSION = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{8}")
 _SHIPPED = Path(__file__).parent
-_REMEMBERED = 20  # versions that can be rolled back to, one after another
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,17 @@ class Version:
 
     name: str
     weights: Path
-    is_served: bool
+    served_to: tuple[int, ...]
+    """Projects that it answers for by their own pointer, ascending; 0: all that have none."""
     is_shipped: bool
     added_at: float
     card: Mapping[str, Any] = field(default_factory=dict)
     """Where it came from and how it scored; empty when nobody said."""
+
+    @property
+    def is_served(self) -> bool:
+        """It answers for somebody."""
+        return bool(self.served_to)
 
 
 class Registry:
@@ -57,36 +62,60 @@ class Registry:
     def __init__(self, models_dir: Path):
         self.models_dir = models_dir
 
-    def served(self, algorithm: str) -> Served:
-        """The version to answer with. Raises SetupFault when neither a promoted nor a shipped one exists."""
-        version = self._pointer(algorithm)[0]
+    def served(self, algorithm: str, project: int = ALL) -> Served:
+        """The version that answers for a project: by its own pointer, else by the one for all.
+
+        Raises SetupFault when neither a promoted nor a shipped one exists, BadInput for no project's number.
+        """
+        named: list[str] = []
+        for asked in (self._pointer(algorithm, project), self._pointer(algorithm)):
+            if named := asked.read():
+                break
+        version = named[0] if named else SHIPPED
         if version == SHIPPED:
             return self.shipped(algorithm)
         weights = self._folder(algorithm, version) / "weights.safetensors"
         if weights.is_file():
             return Served(version, weights)
-        raise SetupFault(
-            f"{self._pointer_path(algorithm)} names {version!r} without {weights}; promote another version"
-        )
+        raise SetupFault(f"{asked.path} names {version!r} without {weights}; promote another version")
+
+    def pointers(self, algorithm: str) -> dict[int, str]:
+        """Project -> the version that its own pointer names, ascending; first 0, for all without one.
+
+        0 is left out where no version was promoted for all and none is shipped.
+        """
+        named = {}
+        for project in (ALL, *projects(self.models_dir / algorithm)):
+            version = next(iter(self._pointer(algorithm, project).read()), SHIPPED if project == ALL else "")
+            if version == SHIPPED:
+                try:
+                    version = self.shipped(algorithm).version
+                except SetupFault:
+                    continue
+            if version:  # a pointer can go away in between
+                named[project] = version
+        return named
 
     def versions(self, algorithm: str) -> list[Version]:
         """All versions there are, newest first, the shipped one last. Whole ones only."""
-        now = self._pointer(algorithm)[0]
+        served_to: dict[str, tuple[int, ...]] = {}
+        for project, version in self.pointers(algorithm).items():
+            served_to[version] = (*served_to.get(version, ()), project)
         folder = self.models_dir / algorithm
-        names = [p.name for p in folder.iterdir() if _VERSION.fullmatch(p.name)] if folder.is_dir() else []
+        names = {p.name for p in folder.iterdir() if _VERSION.fullmatch(p.name)} if folder.is_dir() else set()
+        last = []
+        with suppress(SetupFault):
+            shipped = self.shipped(algorithm)
+            names.discard(shipped.version)  # a copy of what is shipped
+            to, added_at = served_to.get(shipped.version, ()), shipped.weights.stat().st_mtime
+            last = [Version(shipped.version, shipped.weights, to, True, added_at)]
         found = []
         for name in names:
             weights = folder / name / "weights.safetensors"
             if weights.is_file():
-                card = _card(folder / name / "card.json")
-                found.append(Version(name, weights, name == now, False, weights.stat().st_mtime, card))
-        found.sort(key=lambda version: (-version.added_at, version.name))
-        try:
-            shipped = self.shipped(algorithm)
-        except SetupFault:
-            return found
-        added_at = shipped.weights.stat().st_mtime
-        return [*found, Version(shipped.version, shipped.weights, now == SHIPPED, True, added_at)]
+                card, to = _card(folder / name / "card.json"), served_to.get(name, ())
+                found.append(Version(name, weights, to, False, weights.stat().st_mtime, card))
+        return [*sorted(found, key=lambda version: (-version.added_at, version.name)), *last]
 
     def add(self, algorithm: str, weights: Path, card: Mapping[str, Any] | None = None) -> Served:
         """Copy ``weights`` in under their content's name; the same file twice is one version.
@@ -101,47 +130,69 @@ class Registry:
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir(parents=True)
                 if card is not None:
-                    _write(part / "card.json", json.dumps(card, indent=1, allow_nan=False).encode())
+                    replace_file(part / "card.json", json.dumps(card, indent=1, allow_nan=False).encode())
                 shutil.copyfile(weights, part / "weights.safetensors")
-                _flush(part / "weights.safetensors")
+                flush(part / "weights.safetensors")
                 part.replace(folder)
         return Served(version, folder / "weights.safetensors")
 
-    def promote(self, algorithm: str, version: str) -> Served:
+    def promote(self, algorithm: str, version: str, project: int = ALL) -> Served:
         """Serve ``version`` (or the word ``shipped``) from the next request on; returns what is served.
 
-        Raises BadInput for a version that is not there or whose file is not what its name says, SetupFault
-        for ``shipped`` where nothing was shipped. Whatever dies in between, the old or the new one is served.
+        With a ``project`` only there, and there from now on whatever becomes of the others. Raises BadInput
+        for a version that is not there or whose file is not what its name says, SetupFault for ``shipped``
+        where nothing was shipped. Whatever dies in between, the old or the new one is served.
         """
         with self._alone(algorithm):
-            chosen = self._whole(algorithm, version)
-            before = self._pointer(algorithm)
-            if version != before[0]:
-                self._point(algorithm, [version, *before])
+            chosen = self.find(algorithm, version)
+            asked = self._pointer(algorithm, project)
+            before = asked.read() or ([SHIPPED] if project == ALL else [])
+            is_ours = chosen.weights.is_relative_to(self.models_dir)
+            name = (
+                chosen.version if is_ours else SHIPPED
+            )  # by its name it would be gone with the next release
+            if before[:1] != [name]:
+                asked.write([name, *before])
         return chosen
 
-    def roll_back(self, algorithm: str) -> Served:
+    def roll_back(self, algorithm: str, project: int = ALL) -> Served:
         """Serve again what was served before the last promotion; returns it.
 
-        Versions that are gone since are passed over. Raises BadInput when nothing was served before.
+        With a ``project`` only there; behind its first promotion its pointer goes away, and it is answered
+        as all are. Versions that are gone since are passed over. Raises BadInput when nothing was served
+        before, SetupFault when nothing would be served after.
         """
         with self._alone(algorithm):
-            before = self._pointer(algorithm)[1:]
-            while before:
-                try:
-                    chosen = self._whole(algorithm, before[0])
-                except (BadInput, SetupFault):
-                    before = before[1:]
-                    continue
-                self._point(algorithm, before)
+            asked = self._pointer(algorithm, project)
+            named = asked.read()
+            for number, version in enumerate(named[1:], start=1):
+                with suppress(BadInput, SetupFault):
+                    chosen = self.find(algorithm, version)
+                    asked.write(named[number:])
+                    return chosen
+            if project != ALL and named:
+                chosen = self.served(algorithm)
+                asked.write([])
                 return chosen
+        if project != ALL:
+            raise BadInput(
+                f"{algorithm}: project {project} has no version of its own to go back from; it gets what "
+                "every project gets"
+            )
         raise BadInput(f"{algorithm}: nothing was served before the version of now, so nothing to go back to")
 
-    def _whole(self, algorithm: str, version: str) -> Served:
+    def find(self, algorithm: str, version: str) -> Served:
+        """A version by its name, or by the word ``shipped``; whole, whether it is served or not.
+
+        Raises BadInput for one that is not there or is not what its name says, SetupFault as ``shipped``.
+        """
         if version == SHIPPED:
             return self.shipped(algorithm)
         weights = self._folder(algorithm, version) / "weights.safetensors"
         if not weights.is_file():
+            with suppress(SetupFault):
+                if (shipped := self.shipped(algorithm)).version == version:
+                    return shipped
             raise BadInput(f"no version {version!r} of {algorithm!r} below {self.models_dir}")
         if version_of(algorithm, weights) != version:
             raise BadInput(
@@ -156,19 +207,8 @@ class Registry:
             raise SetupFault(f"no weights for {algorithm!r}: train some with `maskloop train {algorithm}`")
         return Served(version_of(algorithm, weights), weights)
 
-    def _pointer(self, algorithm: str) -> list[str]:
-        """The served version and those before it; never empty."""
-        try:
-            lines = self._pointer_path(algorithm).read_text().split()
-        except FileNotFoundError:
-            lines = []
-        return lines or [SHIPPED]
-
-    def _point(self, algorithm: str, versions: list[str]) -> None:
-        _write(self._pointer_path(algorithm), "".join(f"{v}\n" for v in versions[:_REMEMBERED]).encode())
-
-    def _pointer_path(self, algorithm: str) -> Path:
-        return self.models_dir / algorithm / "served"
+    def _pointer(self, algorithm: str, project: int = ALL) -> Pointer:
+        return pointer(self.models_dir / algorithm, project)
 
     @contextmanager
     def _alone(self, algorithm: str) -> Iterator[None]:
@@ -203,16 +243,3 @@ def _card(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The old file or the whole new one, whatever dies in between."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    _flush(part)
-    part.replace(path)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
