@@ -37,6 +37,8 @@ class SavedMask:
     origin: Origin
     proposed_by: str  # model version; empty for painted ones and where it is not known
     packed: bytes = field(repr=False)
+    proposed_iou: float | None = None
+    """Of the machine's proposal with this mask; None where nothing was proposed or its pixels are gone."""
 
     @property
     def mask(self) -> Mask:
@@ -59,6 +61,12 @@ class Opinion:
     """Regions and tags that cannot be used, in words; where a mask is among them, the masks are not whole."""
     lacks_masks: bool = False
     has_ticked: bool = False
+    lead_time_s: float | None = None
+    """Seconds the editor was open for it, idle ones included; None where Label Studio does not say."""
+    doubtful_frames: frozenset[int] = frozenset()
+    """Frames with a mask that cannot be read: what is left of them is not all that was painted."""
+    removed: tuple[tuple[str, int], ...] = ()
+    """(label, frame) of proposed masks that were deleted in it."""
 
     @property
     def painted(self) -> frozenset[str]:
