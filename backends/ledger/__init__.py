@@ -6,6 +6,7 @@ and may be called from any thread or process. Masks are stored packed (about 1 k
 
 from __future__ import annotations
 
+from backends.ledger.clip_figures import ClipFigureRows, ClipFigures, Pair
 from backends.ledger.deliveries import Deliveries
 from backends.ledger.digests import MachineMasks
 from backends.ledger.frames import FrameRows
@@ -15,10 +16,21 @@ from backends.ledger.rows import Delivery, JobRow, State, WantedJob
 from backends.ledger.runs import Runs
 from backends.ledger.workers import WorkerRow, Workers
 
-__all__ = ["Delivery", "JobRow", "Ledger", "MadeMasks", "PredictionRow", "State", "WantedJob", "WorkerRow"]
+__all__ = [
+    "ClipFigures",
+    "Delivery",
+    "JobRow",
+    "Ledger",
+    "MadeMasks",
+    "Pair",
+    "PredictionRow",
+    "State",
+    "WantedJob",
+    "WorkerRow",
+]
 
 
-class Ledger(FrameRows, Runs, Deliveries, Predictions, Workers, MachineMasks, MadeMaskRows):
+class Ledger(FrameRows, Runs, Deliveries, Predictions, Workers, MachineMasks, MadeMaskRows, ClipFigureRows):
     """``Ledger(path)`` opens the file and makes its schema when it is new.
 
     Raises SetupFault for a file that is no ledger or comes from a newer release, Unavailable when the disk is

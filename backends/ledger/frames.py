@@ -42,6 +42,14 @@ class FrameRows(Jobs):
         )
         return [_frame(list(group), size_hw) for _, group in groupby(rows, key=lambda row: row["seq"])]
 
+    def frame(self, job_id: str, frame_index: int) -> FrameMasks | None:
+        """One finished frame, or None; a whole clip's masks at once may be hundreds of MB."""
+        rows = self._read(
+            "SELECT * FROM cells WHERE job_id = ? AND frame_index = ? ORDER BY object_id",
+            (job_id, frame_index),
+        )
+        return _frame(rows, self.job(job_id).size_hw) if rows else None
+
     def finished_run(self, task_id: int, model_version: str) -> tuple[JobRow, list[FrameMasks]] | None:
         """The last finished run of this task and version with its frames, or None."""
         row = self.last_done_job(task_id, model_version)
@@ -57,6 +65,7 @@ class FrameRows(Jobs):
         with self._write() as db:
             db.execute("DELETE FROM frames WHERE job_id = ?", (job_id,))
             db.execute("DELETE FROM cells WHERE job_id = ?", (job_id,))
+            db.execute("DELETE FROM clip_figures WHERE job_id = ?", (job_id,))
             db.execute("UPDATE jobs SET done = 0 WHERE id = ?", (job_id,))
             return fetch(db, job_id)
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from backends.core.errors import SetupFault, Unavailable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BUSY_MS = 15_000
 
-_SCHEMA = """
+_CLIP_FIGURES = """CREATE TABLE clip_figures (
+  job_id TEXT PRIMARY KEY REFERENCES jobs(id) ON DELETE CASCADE, figures TEXT NOT NULL, mean REAL,
+  measured_at REAL NOT NULL)"""
+
+_SCHEMA = f"""
 CREATE TABLE jobs (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, project_id INTEGER NOT NULL, task_id INTEGER NOT NULL,
   model_version TEXT NOT NULL, payload TEXT NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
@@ -49,6 +53,7 @@ CREATE TABLE workers (
   name TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, ticks INTEGER NOT NULL,
   queues TEXT NOT NULL, state TEXT NOT NULL, model_version TEXT NOT NULL DEFAULT '',
   job_id TEXT NOT NULL DEFAULT '', born_at REAL NOT NULL, seen_at REAL NOT NULL);
+{_CLIP_FIGURES};
 """
 
 
@@ -80,8 +85,10 @@ class Store:
                 # executescript() would commit the open transaction: two processes may start at once.
                 for statement in _SCHEMA.split(";\n"):
                     db.execute(statement)
-            elif version == 1:
+            if version == 1:
                 db.execute("ALTER TABLE cells ADD COLUMN soft BLOB")
+            if version in (1, 2):
+                db.execute(_CLIP_FIGURES)
             if version < SCHEMA_VERSION:
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
