@@ -1,77 +1,18 @@
 // Draws the page from two JSON documents, again and again. Text only ever enters as textContent.
-"use strict";
 
-const base = document.body.dataset.base.replace(/\/$/, "");
-const csrf = document.querySelector("meta[name=csrf]").content;
+import {
+  $, act, actionButton, changed, clock, duration, el, nameCell, named, outLink, poll, repeat, words,
+} from "./kit.js";
+
 const STATE_EVERY_MS = 1500;
 const TASKS_EVERY_MS = 10000;
-const busy = new Set(); // actions under way, so that a redraw keeps their buttons disabled
-const drawn = {}; // last document per place: nothing is redrawn (and no focus lost) unless it changed
 
-const $ = (id) => document.getElementById(id);
+const askState = () => poll("/state", drawState, { clears: true });
+const askTasks = () => poll("/tasks", drawTasks);
+const after = askState; // every button shows what it changed at once
 
-function el(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined && text !== null) node.textContent = text;
-  return node;
-}
-
-function changed(place, value) {
-  const text = JSON.stringify(value) + [...busy].join();
-  if (drawn[place] === text) return false;
-  drawn[place] = text;
-  return true;
-}
-
-// Messages put commands between backticks; they become code, the rest stays text.
-function words(tag, className, text) {
-  const node = el(tag, className);
-  text.split("`").forEach((part, index) => node.append(index % 2 ? el("code", "", part) : part));
-  return node;
-}
-
-function named(name, className, text) {
-  const cell = el("td", className, text);
-  if (text !== "") cell.dataset.name = name;
-  return cell;
-}
-
-function clock(seconds) {
-  if (!seconds) return "";
-  const then = new Date(seconds * 1000);
-  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  return then.toDateString() === new Date().toDateString() ? time : then.toLocaleDateString() + " " + time;
-}
-
-function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "";
-  if (seconds < 10) return seconds.toFixed(1) + " s";
-  if (seconds < 90) return Math.round(seconds) + " s";
-  return Math.floor(seconds / 60) + " min " + Math.round(seconds % 60) + " s";
-}
-
-function actionButton(text, path, className) {
-  const button = el("button", className, text);
-  button.type = "button";
-  button.disabled = busy.has(path);
-  button.addEventListener("click", () => act(path, button));
-  return button;
-}
-
-function editorLink(url) {
-  const link = el("a", "button", "Open in editor");
-  link.href = url;
-  link.target = "_blank";
-  link.rel = "noopener";
-  return link;
-}
-
-function nameCell(name, sub) {
-  const cell = el("td");
-  cell.append(el("span", "name", name), el("span", "sub", sub));
-  return cell;
-}
+const button = (text, path, className) => actionButton(text, path, className, { after });
+const editorLink = (url) => outLink("Open in editor", url, "button");
 
 function jobRow(job) {
   const row = el("tr");
@@ -86,8 +27,8 @@ function jobRow(job) {
   if (job.note) progress.lastChild.textContent += ", " + job.note;
   if (job.error) progress.append(words("span", "why", job.error));
   const actions = el("td", "actions");
-  if (job.can_cancel) actions.append(actionButton("Cancel", "/jobs/" + job.id + "/cancel"));
-  if (job.can_retry) actions.append(actionButton("Retry", "/jobs/" + job.id + "/retry"));
+  if (job.can_cancel) actions.append(button("Cancel", "/jobs/" + job.id + "/cancel"));
+  if (job.can_retry) actions.append(button("Retry", "/jobs/" + job.id + "/retry"));
   if (job.editor_url) actions.append(editorLink(job.editor_url));
   row.append(
     nameCell(job.clip || "task " + job.task_id, "task " + job.task_id), state, progress,
@@ -99,7 +40,7 @@ function taskRow(task) {
   const row = el("tr");
   const actions = el("td", "actions");
   const path = "/tasks/" + task.id + "/propagate";
-  actions.append(actionButton("Propagate", path, task.has_work ? "primary" : ""));
+  actions.append(button("Propagate", path, task.has_work ? "primary" : ""));
   if (task.editor_url) actions.append(editorLink(task.editor_url));
   row.append(
     nameCell(task.clip || "task " + task.id, "task " + task.id), named("project", "", task.project),
@@ -123,9 +64,7 @@ function projectRow(project) {
   const row = el("tr");
   const actions = el("td", "actions");
   const path = "/projects/" + project.id + "/make-masks";
-  const link = editorLink(project.url);
-  link.textContent = "Open project";
-  actions.append(actionButton("Make masks", path, "primary"), link);
+  actions.append(button("Make masks", path, "primary"), outLink("Open project", project.url, "button"));
   row.append(
     nameCell(project.title, "project " + project.id), named("pictures", "num", project.tasks),
     named("annotations", "num", project.annotations), named("predictions", "num", project.predictions), actions);
@@ -187,54 +126,7 @@ function drawTasks(listing) {
   $("no-tasks").textContent = listing.error || "No open task. Import a clip into a project that MaskLoop serves.";
 }
 
-function say(text, bad) {
-  const line = $("said");
-  line.textContent = text;
-  line.className = bad ? "said bad" : "said";
-  line.hidden = false;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { line.hidden = true; }, bad ? 15000 : 6000);
-}
-
-async function act(path, button) {
-  busy.add(path);
-  button.disabled = true;
-  try {
-    const answer = await fetch(base + path, { method: "POST", headers: { "X-CSRF-Token": csrf } });
-    const body = await answer.json();
-    say(body.message || body.error, !answer.ok);
-  } catch (error) {
-    say("MaskLoop does not answer; is it still running?", true);
-  } finally {
-    busy.delete(path);
-    button.disabled = false;
-    poll("/state", drawState);
-  }
-}
-
-async function poll(path, draw) {
-  try {
-    const answer = await fetch(base + path);
-    if (answer.status === 401) return location.reload();
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error);
-    draw(body);
-    if (path === "/state") $("banner").hidden = true;
-  } catch (error) {
-    const lost = error instanceof TypeError;
-    $("banner").textContent = lost ? "MaskLoop does not answer. This page goes on trying." : error.message;
-    $("banner").hidden = false;
-  }
-}
-
-async function repeat(path, draw, everyMs) {
-  for (;;) {
-    if (!document.hidden) await poll(path, draw);
-    await new Promise((resume) => setTimeout(resume, everyMs));
-  }
-}
-
-$("clear").addEventListener("click", () => act("/notices/clear", $("clear")));
-document.addEventListener("visibilitychange", () => { if (!document.hidden) poll("/state", drawState); });
-repeat("/state", drawState, STATE_EVERY_MS);
-repeat("/tasks", drawTasks, TASKS_EVERY_MS);
+$("clear").addEventListener("click", () => act("/notices/clear", $("clear"), { after }));
+document.addEventListener("visibilitychange", () => { if (!document.hidden) askState(); });
+repeat(askState, STATE_EVERY_MS);
+repeat(askTasks, TASKS_EVERY_MS);
