@@ -53,7 +53,7 @@ class Anchors:
         ledger: Ledger,
         notices: Notices,
         files: FrameFiles,
-        served: Callable[[], str],
+        served: Callable[[int], str],
         max_pixels: int,
     ) -> None:
         self._ledger = ledger
@@ -99,7 +99,7 @@ class Anchors:
             frame_refs=references,
             size_hw=size_hw,
             anchors=tuple(found),
-            model_version=self._served(),
+            model_version=self._served(work.project_id),
         )
 
     def _tell(self, task_id: int, refusals: Sequence[str]) -> None:

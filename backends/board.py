@@ -74,7 +74,7 @@ class ConsoleBoard:
         notices: Notices,
         anchors: Anchors,
         label_studio: LabelStudio,
-        served: Callable[[], str],
+        served: Callable[[], dict[str, Any]],
         public_url: str,
         tag_board: TagBoard,
     ) -> None:
@@ -97,7 +97,7 @@ class ConsoleBoard:
             "jobs": [self._job(row, now) for row in self._ledger.jobs(limit=JOBS_SHOWN)],
             "workers": [{"name": row.name, "state": row.state} for row in self._queue.workers_alive()],
             "queue": _told(self._queue.ensure_up, {}),
-            "model": _told(lambda: {"version": self._served()}, {"version": ""}),
+            "model": _told(self._served, {"version": "", "own": []}),
             "notices": [vars(notice) for notice in self._notices.recent(NOTICES_SHOWN)],
             "review": self._tag_board.review(),
         }

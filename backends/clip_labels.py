@@ -22,8 +22,8 @@ class ClipLabels:
 
     files: FrameFiles
     notices: Notices
-    served: Callable[[], str]
-    """The served version; raises SetupFault when there is none."""
+    served: Callable[[int], str]
+    """The version that is served to a project; raises SetupFault when there is none."""
     enqueue: Callable[[ClipRequest], JobRow]
     """Raises NoWorker or RedisDown."""
     max_pixels: int
@@ -43,8 +43,10 @@ class ClipLabels:
                 "editor copes with; cut it into shorter ones (frames x classes: about 150)"
             )
         size_hw = image_size(self.files.path(references[0]), max_pixels=self.max_pixels)
-        request = ClipRequest(project_id, task_id, references, size_hw, config.class_names, self.served())
-        return self.enqueue(request)
+        version = self.served(project_id)
+        return self.enqueue(
+            ClipRequest(project_id, task_id, references, size_hw, config.class_names, version)
+        )
 
     def answer(self, ask: Interactive) -> list[dict[str, Any]]:
         """The command "Label clip": nothing changes in the open editor, the prediction follows."""

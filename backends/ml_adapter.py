@@ -19,7 +19,9 @@ from typing import Any
 from backends import settings, wsgi
 from backends.clicks.served import ServedClicks
 from backends.core.errors import SetupFault
+from backends.labelstudio.context import parse_project
 from backends.notices import Event
+from backends.pointers import ALL
 from backends.server import TRAINING_HINT, Parts
 
 
@@ -47,7 +49,9 @@ class Delegating:
 
     def setup(self) -> None:
         """Called by the base class for every request: tell it the served version."""
-        self.set("model_version", self.parts().served(self.label_config))  # type: ignore[attr-defined]
+        project = parse_project(self.project_id) if self.project_id else ALL
+        version = self.parts().served(self.label_config, project)
+        self.set("model_version", version)  # type: ignore[attr-defined]
 
     def predict(self, tasks: list[Any], context: dict[str, Any] | None = None, **unused: Any) -> list[Any]:
         """One entry per task. The official server turns a missing context into ``{}``: that is a batch."""

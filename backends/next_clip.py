@@ -44,7 +44,8 @@ class NextClip:
     label_studio: Tasks
     files: FrameFiles
     notices: Notices
-    served: Callable[[], str]
+    served: Callable[[int], str]
+    """The version that is served to a project; raises SetupFault when there is none."""
     enqueue: Callable[[PropagationRequest], JobRow]
     max_pixels: int
     behind: ThreadPoolExecutor = field(
@@ -120,7 +121,7 @@ class NextClip:
             frame_refs=references,
             size_hw=size_hw,
             anchors=tuple(MaskPrompt(name, 0, mask) for name, mask in sorted(last.items())),
-            model_version=self.served(),
+            model_version=self.served(project_id),
             deliver_prediction=True,
         )
 

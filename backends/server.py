@@ -23,7 +23,9 @@ from backends import access
 from backends.console import views
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
+from backends.labelstudio.context import parse_project
 from backends.notices import Event, Notices
+from backends.pointers import ALL
 from backends.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,12 +59,13 @@ class Parts:
     board: views.Board
     gauges: Gauges
     notices: Notices
-    served: Callable[[str], str]
-    """A labelling configuration's XML -> the version that serves it; raises SetupFault when there is none.
+    served: Callable[[str, int], str]
+    """A labelling configuration's XML and a project's number (0: any other) -> the version that serves it.
 
-    Must not import torch. An empty text means the video model.
+    Raises SetupFault when there is none. Must not import torch. An empty text means the video model.
     """
-    versions: Callable[[], list[str]]
+    versions: Callable[[], dict[str, Any]]
+    """What /versions answers; raises SetupFault without a model."""
     gate: Gate
     counters: Counters
     saved: Callable[[dict[str, Any]], object]
@@ -160,8 +163,11 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
 
     @app.post("/setup")
     def setup() -> dict[str, str]:
-        schema = (request.get_json(silent=True) or {}).get("schema")
-        return {"model_version": parts.served(schema if isinstance(schema, str) else "")}
+        body = request.get_json(silent=True)
+        asked = body if isinstance(body, dict) else {}
+        schema, project = asked.get("schema"), asked.get("project")
+        number = parse_project(project) if project else ALL
+        return {"model_version": parts.served(schema if isinstance(schema, str) else "", number)}
 
     @app.post("/predict")
     def predict() -> dict[str, Any]:
@@ -170,7 +176,7 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
 
     @app.get("/versions")
     def versions() -> dict[str, Any]:
-        return {"versions": parts.versions(), "served": parts.served("")}
+        return parts.versions()
 
     @app.post("/webhook")
     def webhook() -> tuple[dict[str, str], int]:

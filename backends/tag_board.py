@@ -73,7 +73,7 @@ class TagBoard:
         config = str(self.label_studio.project(project_id).get("label_config") or "")
         if not _makes_masks(config):
             raise BadInput(f"project {project_id} has no tags to make masks of; see weak_shot.xml")
-        self.batches.wishes.served()  # without a model the person is told at once
+        self.batches.wishes.served(project_id)  # without a model the person is told at once
         self.started(project_id)
         return "Reading the project's tags; each tagged picture becomes a job below."
 

@@ -47,8 +47,8 @@ class TagWishes:
     ledger: Ledger
     notices: Notices
     files: FrameFiles
-    served: Callable[[], str]
-    """The served version; raises SetupFault when there is none."""
+    served: Callable[[int], str]
+    """The version that is served to a project; raises SetupFault when there is none."""
     max_pixels: int
 
     def request(self, work: TagWork) -> tuple[PseudoLabelRequest, list[Region]]:
@@ -75,7 +75,7 @@ class TagWishes:
             image_ref=reference,
             size_hw=size_hw,
             tags=tags,
-            model_version=self.served(),
+            model_version=self.served(work.project_id),
             boxes=work.boxes,
             drawn=tuple(mask for mask in drawn if mask.object_id not in asked),
             is_awaited=work.is_awaited,

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 from functools import partial
 
 import waitress
@@ -20,15 +19,13 @@ from redis import Redis
 from backends import queues, settings
 from backends.anchors import Anchors, FrameFiles
 from backends.board import ConsoleBoard, LabelStudio, Queue
-from backends.catalogue import ALGORITHMS
 from backends.click_memory import ClickMemory
 from backends.clicks.served import ServedClicks
 from backends.clip_labels import ClipLabels
-from backends.core.errors import MaskLoopError, SetupFault
+from backends.core.errors import MaskLoopError
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
-from backends.labelstudio.label_config import labels_clips, makes_masks
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
 from backends.next_clip import NextClip
@@ -36,6 +33,7 @@ from backends.notices import Notices
 from backends.predict import Answers
 from backends.registry import Registry
 from backends.saved_work import SavedWork
+from backends.served_versions import SCENES, TAGS, VIDEO, ServedVersions
 from backends.server import MAX_BODY_BYTES, Parts, create_app
 from backends.settings import Settings
 from backends.tag_batches import TagBatches
@@ -44,9 +42,6 @@ from backends.tag_wishes import TagWishes
 from backends.tagging import Tagging
 
 log = logging.getLogger(__name__)
-
-VIDEO, TAGS, SCENES = "video_object", "weak_shot", "video_semantic"
-"""The algorithms of the ways of working: objects on a clip's pages, pictures with tags, whole clips."""
 
 SPARE_THREADS = 8  # for /health, /setup, webhooks and the console while every /predict waits
 
@@ -88,21 +83,17 @@ def _assemble(
     clicks: ServedClicks,
 ) -> Parts:
     notices = Notices(settings.ledger_path)
-    registry = Registry(settings.models_dir)
-
-    def served(algorithm: str) -> str:
-        return registry.served(algorithm).version
-
-    video = partial(served, VIDEO)
+    versions = ServedVersions(Registry(settings.models_dir))
+    video = partial(versions.of, VIDEO)
     enqueue = partial(queues.enqueue_propagation, ledger, redis)
     anchors = Anchors(ledger, notices, files, video, settings.max_image_pixels)
     saved = SavedWork(client.drafts, notices, settings.draft_wait_s)
-    wishes = TagWishes(ledger, notices, files, partial(served, TAGS), settings.max_image_pixels)
+    wishes = TagWishes(ledger, notices, files, partial(versions.of, TAGS), settings.max_image_pixels)
     enqueue_tags = partial(queues.enqueue_pseudo_label, ledger, redis)
     clip_labels = ClipLabels(
         files,
         notices,
-        partial(served, SCENES),
+        partial(versions.of, SCENES),
         partial(queues.enqueue_clip, ledger, redis),
         settings.max_image_pixels,
         settings.max_prediction_regions,
@@ -130,7 +121,7 @@ def _assemble(
     )
     public_url = settings.label_studio_public_url or settings.label_studio_url
     tag_board = TagBoard(ledger, notices, tag_batches, client, public_url)
-    board = ConsoleBoard(ledger, queue, notices, anchors, client, video, public_url, tag_board)
+    board = ConsoleBoard(ledger, queue, notices, anchors, client, versions.shown, public_url, tag_board)
     answers = Answers(
         gestures, anchors, ledger, notices, enqueue, tag_batches, clip_labels, settings.predict_budget_s
     )
@@ -141,37 +132,12 @@ def _assemble(
         board,
         board,
         notices,
-        partial(_served_for, registry),
-        partial(_versions, registry),
+        versions.for_config,
+        versions.listed,
         Gate(settings.max_waiting),
         Counters(),
         following.saved,
     )
-
-
-def _served_for(registry: Registry, schema: str) -> str:
-    """The version that answers for a labelling configuration; raises SetupFault without a video model.
-
-    The others may be made before there are weights for them: what people do there is what they are learned
-    from.
-    """
-    algorithm = TAGS if makes_masks(schema) else SCENES if labels_clips(schema) else VIDEO
-    if algorithm == VIDEO:
-        return registry.served(VIDEO).version
-    try:
-        return registry.served(algorithm).version
-    except SetupFault:
-        return f"{algorithm}-none"
-
-
-def _versions(registry: Registry) -> list[str]:
-    """What is served, of each algorithm that has weights; raises SetupFault when the video model has none."""
-    found = [registry.served(VIDEO).version]
-    for name in ALGORITHMS:
-        if name != VIDEO:
-            with suppress(SetupFault):
-                found.append(registry.served(name).version)
-    return found
 
 
 def main() -> int:

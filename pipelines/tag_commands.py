@@ -127,6 +127,7 @@ def _batches(settings: Settings, ledger: Ledger) -> TagBatches:
     from backends.labelstudio.media import FrameLocator
     from backends.notices import Notices
     from backends.registry import Registry
+    from backends.served_versions import ServedVersions
     from backends.tag_batches import TagBatches
     from backends.tag_wishes import TagWishes
 
@@ -134,11 +135,7 @@ def _batches(settings: Settings, ledger: Ledger) -> TagBatches:
     cache = settings.data_dir / "cache" / "frames"
     files = FrameLocator(settings.media_root, url, token, cache, max_pixels=settings.max_image_pixels)
     notices = Notices(settings.ledger_path)
-    registry = Registry(settings.models_dir)
-
-    def served() -> str:
-        return registry.served(_ALGORITHM).version
-
+    served = partial(ServedVersions(Registry(settings.models_dir)).of, _ALGORITHM)
     wishes = TagWishes(ledger, notices, files, served, settings.max_image_pixels)
     enqueue = partial(queues.enqueue_pseudo_label, ledger, queues.connect(settings))
     return TagBatches(wishes, notices, enqueue)

@@ -82,7 +82,7 @@ def test_a_projects_clips_get_one_prediction_each_and_only_what_a_person_changed
     worker = queue_house.start_worker(frame_s=0.2)
     locator = FrameLocator(settings.media_root, label_studio.url, label_studio.token, tmp_path / "cache")
     enqueue = partial(queues.enqueue_clip, queue_house.ledger, queue_house.redis)
-    labels = ClipLabels(locator, Notices(settings.ledger_path), lambda: VERSION, enqueue, 10**6, 600)
+    labels = ClipLabels(locator, Notices(settings.ledger_path), lambda project: VERSION, enqueue, 10**6, 600)
     found = {int(t["id"]): t["data"] for t in client.tasks(made.project_id)}
     jobs = [labels.want(made.project_id, task, data, config).id for task, data in found.items()]
     queue_house.until_frames(jobs[0], 3)

@@ -66,7 +66,7 @@ def batches(queue_house: QueueHouse, label_studio: LabelStudioServer) -> TagBatc
     settings = from_env(queue_house.env)
     files = FrameLocator(settings.media_root, settings.label_studio_url, "", settings.data_dir / "cache")
     notices = Notices(settings.ledger_path)
-    wishes = TagWishes(queue_house.ledger, notices, files, lambda: VERSION, settings.max_image_pixels)
+    wishes = TagWishes(queue_house.ledger, notices, files, lambda project: VERSION, settings.max_image_pixels)
     enqueue = partial(queues.enqueue_pseudo_label, queue_house.ledger, queue_house.redis)
     return TagBatches(wishes, notices, enqueue)
 

@@ -56,7 +56,7 @@ class Bench:
         self.notices = Notices(folder / "ledger.sqlite3")
         self.wanted: list[PropagationRequest] = []
         self.next_clip = NextClip(
-            self.project, self.project, self.notices, lambda: "video_object-1a2b3c4d", self._enqueue, 10**6
+            self.project, self.project, self.notices, lambda project: "video_object-1a2b3c4d", self._enqueue, 10**6
         )
 
     def _enqueue(self, request: PropagationRequest) -> Any:

@@ -91,7 +91,7 @@ class House:
                 self.board,
                 self.notices,
                 self._served,
-                lambda: [self._served()],
+                lambda: {"versions": [self._served()], "served": self._served()},
                 self.gate,
                 Counters(),
                 lambda body: None,
@@ -99,7 +99,8 @@ class House:
         )
         self.http: FlaskClient = self.app.test_client()
 
-    def _served(self, schema: str = "") -> str:
+    def _served(self, schema: str = "", project: int = 0) -> str:
+        self.asked_for = project
         if self.version is None:
             raise SetupFault("no model is served: run `maskloop train video_object`")
         return self.version
@@ -151,6 +152,20 @@ def test_every_program_route_wants_the_secret(
 def test_both_ways_to_give_the_secret_work(house: House, headers: dict[str, str]) -> None:
     answer = house.http.post("/setup", json={"project": "1.2"}, headers=headers)
     assert (answer.status_code, answer.json) == (200, {"model_version": "video_object-1a2b3c4d"})
+
+
+@pytest.mark.parametrize(
+    ("project", "number"), [("7.1795331125", 7), ("7", 7), (7, 7), (None, 0), ("", 0)], ids=repr
+)
+def test_setup_asks_for_the_version_of_the_project(house: House, project: Any, number: int) -> None:
+    assert house.http.post("/setup", json={"project": project}, headers=AUTH).status_code == 200
+    assert house.asked_for == number
+
+
+@pytest.mark.parametrize("body", [{"project": "seven"}, {"project": [7]}, {"project": "-7"}], ids=repr)
+def test_setup_for_no_project_at_all_is_refused(house: House, body: Any) -> None:
+    answer = house.http.post("/setup", json=body, headers=AUTH)
+    assert answer.status_code == 422 and "project wants a number" in answer.json["error"]
 
 
 def test_health_is_open_and_says_up(house: House) -> None:

@@ -100,7 +100,7 @@ def house(tmp_path: Path, asked: list[ClipRequest]) -> ClipLabels:
 
     write_picture(tmp_path / "00000.png")
     notices = Notices(tmp_path / "ledger.sqlite")
-    return ClipLabels(Files(), notices, lambda: "video_semantic-0", enqueue, 10**6, 150)  # type: ignore[arg-type]
+    return ClipLabels(Files(), notices, lambda project: "video_semantic-0", enqueue, 10**6, 150)  # type: ignore[arg-type]
 
 
 def test_the_command_asks_for_the_whole_clip(tmp_path: Path) -> None:
