@@ -80,9 +80,10 @@ def read_masks(
     """The brush regions of a result, and what had to be left out.
 
     ``size_hw`` is the frames' real size; None trusts ``original_height`` and ``original_width``. Results of
-    other controls are passed over in silence. A region that was emptied with the eraser counts as no region.
+    other controls are passed over in silence. A region that was emptied with the eraser counts as no region;
+    one that carries several labels (``choice="multiple"``) comes once for each, under the same id.
     """
-    regions: dict[str, Region] = {}
+    regions: dict[str, list[Region]] = {}
     refusals: list[Refusal] = []
     found = _brush_results(result, config)
     if len(found) > MAX_REGIONS_READ:
@@ -90,13 +91,13 @@ def read_masks(
         refusals.append(Problem("", "result", message))
     for item in found[:MAX_REGIONS_READ]:
         try:
-            region = _region(item, config, n_frames, size_hw)
+            of_item = _regions(item, config, n_frames, size_hw)
         except _Refused as refused:
             refusals.append(refused.problem)
             continue
-        if region.mask.any():
-            regions[region.id] = region  # the same id again: the later one is what the editor shows
-    return list(regions.values()), refusals
+        if of_item[0].mask.any():
+            regions[of_item[0].id] = of_item  # the same id again: the later one is what the editor shows
+    return [region for of_item in regions.values() for region in of_item], refusals
 
 
 def check_result(
@@ -122,10 +123,12 @@ def check_result(
     seen: set[str] = set()
     for item in result:
         try:
-            region = _region(item, config, n_frames, size_hw)
+            region, *more = _regions(item, config, n_frames, size_hw)
         except _Refused as refused:
             problems.append(refused.problem)
             continue
+        if more:
+            problems.append(Problem(region.id, f"value.{_mask_control(config).kind}", "wants one label"))
         if region.id in seen:
             problems.append(Problem(region.id, "id", "is used twice in this result"))
         seen.add(region.id)
@@ -202,8 +205,10 @@ def _brush_results(result: object, config: LabelConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _region(item: object, config: LabelConfig, n_frames: int, size_hw: tuple[int, int] | None) -> Region:
-    """Check one result field by field. Raises _Refused naming the first field that is wrong."""
+def _regions(
+    item: object, config: LabelConfig, n_frames: int, size_hw: tuple[int, int] | None
+) -> list[Region]:
+    """One result, once for each of its labels. Raises _Refused naming the first field that is wrong."""
     if not isinstance(item, dict):
         raise _Refused(item, "result", f"wants an object, got {type(item).__name__}")
     control = _mask_control(config)
@@ -215,23 +220,24 @@ def _region(item: object, config: LabelConfig, n_frames: int, size_hw: tuple[int
         raise _Refused(item, "id", "is missing")
     if not isinstance(value, dict):
         raise _Refused(item, "value", f"wants an object, got {type(value).__name__}")
-    object_id = _label(item, value, control)
+    labels = _labels(item, value, control)
     frame_index = _frame_index(item, config, n_frames)
     size = _size(item, size_hw)
     try:
         mask = rasterise(value, size)
     except BadMask as error:
         raise _Refused(item, "value", str(error)) from error
-    return Region(name, control.name, config.image, object_id, frame_index, mask)
+    return [Region(name, control.name, config.image, label, frame_index, mask) for label in labels]
 
 
-def _label(item: dict[str, Any], value: dict[str, Any], control: Control) -> str:
+def _labels(item: dict[str, Any], value: dict[str, Any], control: Control) -> list[str]:
     labels = value.get(control.kind)
-    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
-        raise _Refused(item, f"value.{control.kind}", f"wants one label, got {labels!r}")
-    if labels[0] not in control.labels:
-        raise _Refused(item, f"value.{control.kind}", _unknown_label(labels[0], control))
-    return labels[0]
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise _Refused(item, f"value.{control.kind}", f"wants a label, got {labels!r}")
+    for label in labels:
+        if label not in control.labels:
+            raise _Refused(item, f"value.{control.kind}", _unknown_label(label, control))
+    return list(dict.fromkeys(labels))
 
 
 def _frame_index(item: dict[str, Any], config: LabelConfig, n_frames: int) -> int:

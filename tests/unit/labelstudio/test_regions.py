@@ -91,8 +91,9 @@ BROKEN = [
     (region(to_name="video"), "to_name", "wants 'img'"),
     (region(value=None), "value", "NoneType"),
     (region(value=value(brushlabels=["cat"])), "value.brushlabels", "'cat' is not in 'mask'"),
-    (region(value=value(brushlabels=[])), "value.brushlabels", "one label"),
-    (region(value=value(brushlabels=["object 1", "object 2"])), "value.brushlabels", "one label"),
+    (region(value=value(brushlabels=[])), "value.brushlabels", "wants a label"),
+    (region(value=value(brushlabels=["object 1", 2])), "value.brushlabels", "wants a label"),
+    (region(value=value(brushlabels=["object 1", "cat"])), "value.brushlabels", "'cat' is not in 'mask'"),
     (region(value=value(rle=[1, 2, 3])), "value", "header"),
     (region(value=value(rle=value()["rle"][:-4])), "value", "cut off"),
     (region(value=value(format="png")), "value", "'png'"),
@@ -123,6 +124,17 @@ def test_stray_duplicates_and_other_controls_are_passed_over() -> None:
 def test_of_one_id_the_later_region_counts() -> None:
     read, _ = read_masks([region(), region(OTHER)], CONFIG, N_FRAMES, SIZE_HW)
     assert len(read) == 1 and np.array_equal(read[0].mask, OTHER)
+
+
+def test_a_region_of_several_labels_counts_for_each_and_is_never_sent() -> None:
+    both = region(value=value(brushlabels=["object 2", "object 1", "object 2"]))
+    read, refused = read_masks([both], CONFIG, N_FRAMES, SIZE_HW)
+    assert [(r.id, r.object_id) for r in read] == [("r1", "object 2"), ("r1", "object 1")]
+    assert not refused and np.array_equal(read[0].mask, read[1].mask)
+    [again] = read_masks([both, region()], CONFIG, N_FRAMES, SIZE_HW)[0]
+    assert again.object_id == "object 1", "the later one replaces all of the earlier one"
+    [problem] = check_result([both], CONFIG, N_FRAMES, SIZE_HW)
+    assert (problem.field, problem.message) == ("value.brushlabels", "wants one label")
 
 
 @pytest.mark.parametrize("result", [None, {}, "x", 5, []])
