@@ -14,6 +14,7 @@ from backends.ledger.made_masks import MadeMaskRows, MadeMasks
 from backends.ledger.predictions import PredictionRow, Predictions
 from backends.ledger.rows import Delivery, JobRow, State, WantedJob
 from backends.ledger.runs import Runs
+from backends.ledger.steps import ProjectJobs
 from backends.ledger.workers import WorkerRow, Workers
 
 __all__ = [
@@ -30,7 +31,17 @@ __all__ = [
 ]
 
 
-class Ledger(FrameRows, Runs, Deliveries, Predictions, Workers, MachineMasks, MadeMaskRows, ClipFigureRows):
+class Ledger(
+    FrameRows,
+    ProjectJobs,
+    Runs,
+    Deliveries,
+    Predictions,
+    Workers,
+    MachineMasks,
+    MadeMaskRows,
+    ClipFigureRows,
+):
     """``Ledger(path)`` opens the file and makes its schema when it is new.
 
     Raises SetupFault for a file that is no ledger or comes from a newer release, Unavailable when the disk is

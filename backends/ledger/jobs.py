@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from backends.core.errors import BadInput
 from backends.core.masks import pack, unpack
 from backends.core.types import MaskPrompt
-from backends.ledger.rows import JobRow, State, WantedJob, enter_queued, fetch, job_row
+from backends.ledger.rows import JobRow, State, WantedJob, enter_queued, fetch, job_row, under_way
 from backends.ledger.store import Store
 
 
@@ -34,7 +34,7 @@ class Jobs(Store):
         now = time.time()
         with self._write() as db:
             if db.execute("SELECT 1 FROM jobs WHERE id = ?", (wanted.job_id,)).fetchone() is None:
-                _insert(db, wanted, now)
+                insert(db, wanted, now)
             else:
                 _want_again(db, wanted, now)
             return fetch(db, wanted.job_id)
@@ -91,9 +91,14 @@ class Jobs(Store):
             return fetch(db, job_id)
 
     def requeue(self, job_id: str) -> JobRow:
-        """failed or cancelled -> queued; it goes on from its finished frames. Anything else stays."""
+        """failed or cancelled -> queued; it goes on from its finished frames. Anything else stays.
+
+        Raises BadInput for a job about a whole project while another one of its kind is under way there.
+        """
         with self._write() as db:
-            if fetch(db, job_id).state in ("failed", "cancelled"):
+            row = fetch(db, job_id)
+            if row.state in ("failed", "cancelled"):
+                _refuse_second(db, row)
                 enter_queued(db, job_id)
                 db.execute("UPDATE jobs SET strikes = 0, wanted_at = ? WHERE id = ?", (time.time(), job_id))
             return fetch(db, job_id)
@@ -116,12 +121,21 @@ class Jobs(Store):
                 "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND finished_at < ?"
                 " AND NOT (state = 'done' AND delivery = 'pending') AND id NOT IN (SELECT id FROM ("
                 "SELECT id, MAX(finished_at) FROM jobs WHERE state = 'done'"
-                " GROUP BY task_id, model_version, kind))",
+                " GROUP BY project_id, task_id, model_version, kind))",
                 (time.time() - keep_s,),
             ).rowcount
 
 
-def _insert(db: sqlite3.Connection, wanted: WantedJob, now: float) -> None:
+def _refuse_second(db: sqlite3.Connection, row: JobRow) -> None:
+    other = under_way(db, row.kind, row.project_id) if row.task_id == 0 else None
+    if other is not None:
+        raise BadInput(
+            f"project {row.project_id} has another job of this kind {other.state} ({other.id[:12]}); let it "
+            "end, or cancel it first"
+        )
+
+
+def insert(db: sqlite3.Connection, wanted: WantedJob, now: float) -> None:
     db.execute(
         "INSERT INTO jobs (id, kind, project_id, task_id, model_version, payload, height, width, state,"
         " total, delivery, created_at, wanted_at, queued_at)"

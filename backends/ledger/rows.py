@@ -26,9 +26,9 @@ class WantedJob:
     job_id: str
     kind: str
     project_id: int
-    task_id: int
+    task_id: int  # 0: the job is about the whole project
     model_version: str
-    total: int  # frames to finish
+    total: int  # frames to finish, or steps
     size_hw: tuple[int, int]
     payload: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     anchors: Sequence[MaskPrompt] = ()
@@ -65,6 +65,7 @@ class JobRow:
     started_at: float | None
     stamped_at: float | None  # the last finished frame, or the start
     finished_at: float | None
+    stage: str = ""  # what a job of several stages is at, and in the end what came of it; for people
 
     @property
     def is_over(self) -> bool:
@@ -112,10 +113,26 @@ def enter_queued(db: sqlite3.Connection, job_id: str) -> None:
 
 def struck_out(row: JobRow) -> str:
     """The sentence for a job that keeps killing its worker."""
+    if row.task_id == 0:
+        return (
+            f"it was killed {row.strikes} times at {row.stage or 'its start'!r}, after step {row.done} of "
+            f"{row.total} (mostly that is memory running out); look at its log, then press Retry: it goes on "
+            "from there"
+        )
     return (
         f"the worker died {row.strikes} times on this job after frame {row.done} of {row.total} "
         "(out of memory, or a frame that crashes the decoder); look at the worker's log, then press Retry"
     )
+
+
+def under_way(db: sqlite3.Connection, kind: str, project_id: int) -> JobRow | None:
+    """The job of this kind about a whole project that is not over; None when there is none."""
+    row = db.execute(
+        "SELECT * FROM jobs WHERE kind = ? AND project_id = ? AND task_id = 0"
+        " AND state IN ('queued', 'running', 'cancelling') ORDER BY created_at LIMIT 1",
+        (kind, project_id),
+    ).fetchone()
+    return None if row is None else job_row(row)
 
 
 def fetch(db: sqlite3.Connection, job_id: str) -> JobRow:

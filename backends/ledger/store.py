@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backends.core.errors import SetupFault, Unavailable
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _BUSY_MS = 15_000
 
 _CLIP_FIGURES = """CREATE TABLE clip_figures (
@@ -24,7 +24,8 @@ CREATE TABLE jobs (
   model_version TEXT NOT NULL, payload TEXT NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
   state TEXT NOT NULL, generation INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
   strikes INTEGER NOT NULL DEFAULT 0, worker TEXT NOT NULL DEFAULT '',
-  done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL, network_s REAL NOT NULL DEFAULT 0,
+  done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL, stage TEXT NOT NULL DEFAULT '',
+  network_s REAL NOT NULL DEFAULT 0,
   error TEXT NOT NULL DEFAULT '', delivery TEXT NOT NULL DEFAULT '', delivery_error TEXT NOT NULL DEFAULT '',
   delivery_attempts INTEGER NOT NULL DEFAULT 0, deliver_after REAL NOT NULL DEFAULT 0,
   created_at REAL NOT NULL, wanted_at REAL NOT NULL, queued_at REAL NOT NULL,
@@ -89,6 +90,8 @@ class Store:
                 db.execute("ALTER TABLE cells ADD COLUMN soft BLOB")
             if version in (1, 2):
                 db.execute(_CLIP_FIGURES)
+            if 1 <= version < 4 and not _has_stages(db):
+                db.execute("ALTER TABLE jobs ADD COLUMN stage TEXT NOT NULL DEFAULT ''")
             if version < SCHEMA_VERSION:
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -134,6 +137,10 @@ class Store:
             return self._db().execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise _translated(error, self.path) from error
+
+
+def _has_stages(db: sqlite3.Connection) -> bool:
+    return any(row["name"] == "stage" for row in db.execute("PRAGMA table_info(jobs)"))
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
