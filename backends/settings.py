@@ -43,11 +43,13 @@ class Settings:
     media_root: Path = Path("build/demo/media")
     """The folder that Label Studio serves as local files (its document root)."""
     models_dir: Path = Path("build/demo/models")
-    """Model versions and the pointer to the served one."""
+    """Model versions and the pointers to the served ones."""
     device: str = "cpu"
     """torch device of the worker: ``cpu``, ``cuda`` or ``cuda:N``."""
     threads: int = 0
     """Threads that compute the network; 0: all cores this process may use."""
+    warm_models: int = 4
+    """Most model versions the worker keeps loaded; one takes about 150 MB, loading it again half a second."""
     engine: str = "auto"
     """Computes the video network on a CPU: onnx, int8, torch, or ``auto``: onnx, or torch if that fails."""
     predict_budget_s: float = 80.0
@@ -74,6 +76,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise SetupFault(f"MASKLOOP_PORT is {self.port}; a TCP port is 1 to 65535")
+        if self.warm_models < 1:
+            raise SetupFault(f"MASKLOOP_WARM_MODELS is {self.warm_models}; the worker needs 1 or more")
         if self.engine not in ENGINES:
             raise SetupFault(f"MASKLOOP_ENGINE is {self.engine!r}; it can be {', '.join(ENGINES)}")
         if self.predict_budget_s >= 100:

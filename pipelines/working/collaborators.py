@@ -35,7 +35,7 @@ class Collaborators:
     worker: str
     """This worker's name in the ledger."""
     segmenter: Callable[[str], Segmenter]
-    """Model version -> warm segmenter. Raises Unavailable for a version that is not served any more."""
+    """Model version -> warm segmenter. Raises Unavailable for one that is served to nobody any more."""
     clip: Callable[[JobRow], Clip]
     """The frames of a job. Raises BadMedia or Unavailable."""
     sink: Callable[[JobRow], PredictionSink]
@@ -49,32 +49,43 @@ class Collaborators:
 
 
 class ServedModels:
-    """The served version of each algorithm, loaded once and again when another one is promoted."""
+    """Segmenters of the versions that answer for somebody, at most ``settings.warm_models`` of them.
+
+    Projects can have a version of their own, so several of one algorithm may be wanted in turn. Room is made
+    by what is served to nobody any more, then by what was not asked for longest.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._registry = Registry(settings.models_dir)
-        self._loaded: dict[str, Segmenter] = {}
+        self._loaded: dict[str, Segmenter] = {}  # what was asked for last stands last
 
-    def warm(self, algorithm: str = _WARM) -> str:
-        """Load what is served now, unless it is loaded; returns the version. Raises SetupFault."""
-        served = self._registry.served(algorithm)
-        loaded = self._loaded.get(algorithm)
-        if loaded is None or loaded.version != served.version:
-            self._loaded.pop(algorithm, None)  # two versions at once may not fit
-            load = ALGORITHMS[algorithm].load
-            self._loaded[algorithm] = load(served.weights, self._settings, served.version)
-        return served.version
+    def warm(self) -> str:
+        """Load the video model that is served to all; returns its version. Raises SetupFault."""
+        return self(self._registry.served(_WARM).version).version
 
     def __call__(self, version: str) -> Segmenter:
-        """The segmenter of this version; raises Unavailable when another one is served by now."""
-        algorithm = version.rpartition("-")[0]
+        """The segmenter of this version; raises Unavailable when it is served to nobody by now."""
+        algorithm = _algorithm(version)
         if algorithm not in ALGORITHMS:
             raise BadInput(f"this job wants model {version}; known are {', '.join(ALGORITHMS)}")
-        served = self.warm(algorithm)
-        if served != version:
-            raise Unavailable(f"this job wants model {version}, but {served} is served now; ask for it again")
-        return self._loaded[algorithm]
+        if not self._is_served(version):
+            now = self._registry.served(algorithm).version
+            raise Unavailable(f"this job wants model {version}, but {now} is served now; ask for it again")
+        if version not in self._loaded:
+            self._load(algorithm, version)
+        self._loaded[version] = self._loaded.pop(version)
+        return self._loaded[version]
+
+    def _load(self, algorithm: str, version: str) -> None:
+        weights = self._registry.find(algorithm, version).weights
+        served = [name for name in self._loaded if self._is_served(name)]
+        kept = served[max(0, len(served) - self._settings.warm_models + 1) :]
+        self._loaded = {name: self._loaded[name] for name in kept}  # first: one more at once may not fit
+        self._loaded[version] = ALGORITHMS[algorithm].load(weights, self._settings, version)
+
+    def _is_served(self, version: str) -> bool:
+        return version in self._registry.pointers(_algorithm(version)).values()
 
 
 class TaskFrames:
@@ -119,6 +130,11 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
     return Collaborators(
         ledger, worker, segmenter=model, clip=frames, sink=sink, warm=model.warm, tell=notices.add
     )
+
+
+def _algorithm(version: str) -> str:
+    """``weak_shot-1a2b3c4d`` -> ``weak_shot``."""
+    return version.rpartition("-")[0]
 
 
 def _stem(reference: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from backends import catalogue
-from backends.core.errors import BadInput, Unavailable
+from backends.core.errors import BadInput, SetupFault, Unavailable
+from backends.registry import Registry
 from backends.settings import Settings
 from pipelines.working.collaborators import ServedModels
 from tests.served_house import serve_a_model
@@ -56,6 +57,57 @@ def test_another_version_is_loaded_when_it_is_promoted(tmp_path: Path, loaded: l
     with pytest.raises(Unavailable, match=f"{second} is served now"):
         models(first)
     assert models(second).version == second and loaded == [first, second]
+
+
+def serve(
+    registry: Registry, folder: Path, content: bytes, project: int, algorithm: str = "weak_shot"
+) -> str:
+    path = folder / "new.safetensors"
+    path.write_bytes(content)
+    return registry.promote(algorithm, registry.add(algorithm, path).version, project).version
+
+
+def test_versions_of_several_projects_stay_loaded_side_by_side(tmp_path: Path, loaded: list[str]) -> None:
+    models, registry = ServedModels(Settings(models_dir=tmp_path)), Registry(tmp_path)
+    versions = [serve(registry, tmp_path, b"%d" % project, project) for project in (0, 7, 8)]
+    for version in versions * 3:
+        assert models(version).version == version
+    assert loaded == versions
+    registry.roll_back("weak_shot", 8)
+    with pytest.raises(Unavailable, match=f"{versions[2]}, but {versions[0]} is served now"):
+        models(versions[2])
+    registry.promote("weak_shot", versions[2], 9)
+    assert models(versions[2]).version == versions[2], "it does not matter which project it is served to"
+
+
+def test_no_more_than_the_setting_says_are_kept(tmp_path: Path, loaded: list[str]) -> None:
+    models, registry = ServedModels(Settings(models_dir=tmp_path, warm_models=2)), Registry(tmp_path)
+    one, two, three = (serve(registry, tmp_path, b"%d" % project, project) for project in (1, 2, 3))
+    for version in (one, two, one, three, one):
+        models(version)
+    assert loaded == [one, two, three], "of two, the one asked for longest ago made room"
+    models(two)
+    assert loaded == [one, two, three, two]
+    with pytest.raises(SetupFault, match="WARM_MODELS is 0"):
+        Settings(warm_models=0)
+
+
+def test_what_is_served_to_nobody_makes_room_first(tmp_path: Path, loaded: list[str]) -> None:
+    models, registry = ServedModels(Settings(models_dir=tmp_path, warm_models=2)), Registry(tmp_path)
+    one, two = (serve(registry, tmp_path, b"%d" % project, project) for project in (1, 2))
+    models(one), models(two)
+    three = serve(registry, tmp_path, b"3", 2)  # project 2 goes on with three
+    models(three), models(one)
+    assert loaded == [one, two, three]
+
+
+def test_a_file_that_is_not_what_its_name_says_is_not_loaded(tmp_path: Path, loaded: list[str]) -> None:
+    models, registry = ServedModels(Settings(models_dir=tmp_path)), Registry(tmp_path)
+    torn = serve(registry, tmp_path, b"whole", 7)
+    (tmp_path / "weak_shot" / torn / "weights.safetensors").write_bytes(b"wh")
+    with pytest.raises(BadInput, match="not what its name says"):
+        models(torn)
+    assert loaded == []
 
 
 def test_a_version_of_no_known_algorithm_is_refused(tmp_path: Path, loaded: list[str]) -> None:
