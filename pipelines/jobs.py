@@ -17,6 +17,7 @@ from backends.core.types import FrameMasks, Frames, Image
 from backends.labelstudio.class_names import match_names
 from backends.ledger import JobRow, State
 from backends.queues.requests import PSEUDO_LABEL
+from pipelines.clip_figures import measure
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
 from pipelines.scene_masks import rest_of, scene_segmenter, shown_or_nothing
@@ -37,6 +38,7 @@ def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
         "pipelines.jobs.label_clip": partial(label_clip, work),
         "pipelines.jobs.pseudo_label": partial(pseudo_label, work),
         "pipelines.jobs.deliver": partial(deliver, work),
+        "pipelines.clip_figures.measure": partial(measure, work),
     }
 
 
@@ -53,6 +55,7 @@ def pseudo_label(work: Collaborators, job_id: str, generation: int) -> None:
 def label_clip(work: Collaborators, job_id: str, generation: int) -> None:
     """Label every frame of a job's clip; frame by frame into the ledger. A stale ticket does nothing."""
     _carry_out(work, job_id, generation, _Run.label_clip)
+    measure(work, job_id)  # behind the delivery, which somebody may wait for
 
 
 def _carry_out(work: Collaborators, job_id: str, generation: int, do: Callable[[_Run], None]) -> None:

@@ -16,6 +16,7 @@ from backends.queues.verbs import (
     enqueue_propagation,
     enqueue_pseudo_label,
     retry,
+    want_figures,
     workers_alive,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "ensure_up",
     "reconcile",
     "retry",
+    "want_figures",
     "workers_alive",
 ]

@@ -31,6 +31,7 @@ _FUNCTIONS = {  # kind -> queue, function
     PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
 }
 _DELIVER = "pipelines.jobs.deliver"
+_MEASURE = "pipelines.clip_figures.measure"
 
 _TIMEOUT_S = 24 * 3600  # a stuck job is ended by the worker's progress watch, long before
 _TICKET_TTL_S = 7 * 24 * 3600
@@ -58,6 +59,11 @@ def run_ticket(row: JobRow) -> Ticket:
 def delivery_ticket(row: JobRow) -> Ticket:
     """The ticket that hands a done job's result to Label Studio."""
     return Ticket(f"deliver-{row.id}-{row.delivery_attempts}", IO, _DELIVER, {"job_id": row.id})
+
+
+def figures_ticket(row: JobRow) -> Ticket:
+    """The ticket that works out how steady the labels of a done clip are; lost, it is simply asked again."""
+    return Ticket(f"figures-{row.id}-{row.generation}", MAINTENANCE, _MEASURE, {"job_id": row.id})
 
 
 def queue_of(kind: str) -> str:

@@ -8,11 +8,28 @@ from contextlib import suppress
 
 from redis import Redis
 
-from backends.core.errors import NoWorker, RedisDown
+from backends.core.errors import BadInput, NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
-from backends.queues.requests import ClipRequest, PropagationRequest, PseudoLabelRequest, Request
-from backends.queues.tickets import IO, PROPAGATE, delivery_ticket, drop, push, queue_of, run_ticket
+from backends.queues.requests import (
+    LABEL_CLIP,
+    ClipRequest,
+    PropagationRequest,
+    PseudoLabelRequest,
+    Request,
+)
+from backends.queues.tickets import (
+    IO,
+    MAINTENANCE,
+    PROPAGATE,
+    delivery_ticket,
+    drop,
+    figures_ticket,
+    is_waiting,
+    push,
+    queue_of,
+    run_ticket,
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +90,23 @@ def retry(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
         _push_quietly(redis, row)
         return row
     return _push_row(redis, ledger.requeue(job_id))
+
+
+def want_figures(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
+    """Ask a worker how steady the labels of a done clip are; asking again while it waits changes nothing.
+
+    Raises BadInput for a job that has no labelled clip to show, NoWorker, RedisDown.
+    """
+    row = ledger.job(job_id)
+    if row.kind != LABEL_CLIP or row.state != "done":
+        raise BadInput(f"job {job_id} is {row.state} and of kind {row.kind}; wants a clip that is labelled")
+    ensure_up(redis)
+    _ensure_worker(ledger, MAINTENANCE)
+    ticket = figures_ticket(row)
+    if not is_waiting(redis, ticket):
+        drop(redis, ticket)  # what is left of one whose worker died
+        push(redis, ticket)
+    return row
 
 
 def workers_alive(ledger: Ledger, queue: str = PROPAGATE) -> list[WorkerRow]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backends.core.types import Image
 from backends.video_semantic.temporal import Memory, SparseTemporal
 
 CUT = 0.35
@@ -100,6 +102,17 @@ def colours(rgb: Tensor) -> Tensor:
 def apart(one: Tensor, other: Tensor) -> float:
     """Total variation between two histograms of :func:`colours`, in [0, 1]; of several the largest."""
     return float((one - other).abs().sum(1).max()) / 2
+
+
+def begins_scene(before: Image, frame: Image) -> bool:
+    """Whether a stream takes the second of two frames, (H, W, 3) RGB uint8, for the first of a scene."""
+    if before.shape != frame.shape:
+        return True
+    one, other = (
+        colours(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255)
+        for picture in (before, frame)
+    )
+    return apart(one, other) >= CUT
 
 
 def together(network: Scene, frames: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class WarmWorker(SimpleWorker):
     def running(self) -> str:
         """The ledger id of the job in hand; empty when idle."""
         ours = list(self.executions.values())
-        return ours[0].job_id.rpartition("-")[0].removeprefix("deliver-") if ours else ""
+        return ours[0].job_id.rpartition("-")[0].rpartition("-")[2] if ours else ""
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """The heartbeat thread renews it, so it need not cover the job's length."""

@@ -11,7 +11,9 @@ import pytest
 
 from backends import queues
 from backends.clip_labels import ClipLabels
+from backends.core.errors import BadInput, NoWorker
 from backends.core.frames import clip_from_folder
+from backends.core.types import FrameMasks
 from backends.labelstudio.class_names import match_names
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.label_config import LabelConfig
@@ -55,6 +57,31 @@ def test_a_killed_clip_goes_on_with_the_past_in_sight(queue_house: QueueHouse) -
     for index, frame in quiet.items():
         assert set(found[index].masks) == {"Vehicle", "road"}
         assert all(np.array_equal(found[index].masks[name], mask) for name, mask in frame.masks.items())
+
+    queue_house.until(lambda: queue_house.ledger.clip_figures(job_id))  # measured behind the delivery
+    figures = queue_house.ledger.clip_figures(job_id)
+    assert figures is not None and len(figures.pairs) == 11 and not figures.trouble
+
+
+def test_figures_that_a_killed_worker_took_along_can_be_asked_for(queue_house: QueueHouse) -> None:
+    draw_frames(queue_house.settings.media_root / "clip9", 12)
+    refs = tuple(f"/data/local-files/?d=clip9/{index:05d}.png" for index in range(12))
+    ledger, redis = queue_house.ledger, queue_house.redis
+    row = ledger.want_job(ClipRequest(3, 9, refs, SIZE_HW, LABELS, VERSION).wanted())
+    with pytest.raises(BadInput, match="wants a clip that is labelled"):
+        queues.want_figures(ledger, redis, row.id)
+    ledger.start(row.id, row.generation, "gone")
+    for index in range(12):
+        masks = {"road": np.ones(SIZE_HW, np.bool_)}
+        ledger.put_frame(row.id, row.generation, FrameMasks(index, masks, {"road": 0.5}))
+    ledger.finish(row.id, row.generation, 0.1)  # the worker ended before it measured
+    with pytest.raises(NoWorker):
+        queues.want_figures(ledger, redis, row.id)
+    queue_house.start_worker()
+    for _ in range(2):
+        queues.want_figures(ledger, redis, row.id)
+    queue_house.until(lambda: ledger.clip_figures(row.id))
+    assert {worker.job_id for worker in ledger.workers()} <= {"", row.id}
 
 
 @pytest.mark.labelstudio
