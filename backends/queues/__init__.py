@@ -7,12 +7,14 @@ Work is named by dotted path, so nothing here imports what runs it. Losing every
 from __future__ import annotations
 
 from backends.queues.connection import connect, ensure_up
+from backends.queues.improvement import IMPROVE, ImproveRequest
 from backends.queues.reconcile import Reconciled, reconcile
 from backends.queues.requests import ClipRequest, PropagationRequest, PseudoLabelRequest
 from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGATE, TRAIN, WARM_QUEUES
 from backends.queues.verbs import (
     cancel,
     enqueue_clip,
+    enqueue_improvement,
     enqueue_propagation,
     enqueue_pseudo_label,
     retry,
@@ -22,6 +24,7 @@ from backends.queues.verbs import (
 
 __all__ = [
     "BATCH",
+    "IMPROVE",
     "INTERACTIVE",
     "IO",
     "MAINTENANCE",
@@ -29,12 +32,14 @@ __all__ = [
     "TRAIN",
     "WARM_QUEUES",
     "ClipRequest",
+    "ImproveRequest",
     "PropagationRequest",
     "PseudoLabelRequest",
     "Reconciled",
     "cancel",
     "connect",
     "enqueue_clip",
+    "enqueue_improvement",
     "enqueue_propagation",
     "enqueue_pseudo_label",
     "ensure_up",

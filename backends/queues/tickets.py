@@ -12,6 +12,7 @@ from rq.job import Job
 from backends.core.errors import SetupFault
 from backends.ledger import JobRow
 from backends.queues.connection import redis_errors
+from backends.queues.improvement import IMPROVE
 from backends.queues.requests import LABEL_CLIP, PSEUDO_LABEL, PSEUDO_LABEL_NOW
 
 INTERACTIVE = "interactive"  # answers someone waits for
@@ -29,11 +30,13 @@ _FUNCTIONS = {  # kind -> queue, function
     PSEUDO_LABEL: (BATCH, "pipelines.jobs.pseudo_label"),
     LABEL_CLIP: (BATCH, "pipelines.jobs.label_clip"),
     PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
+    IMPROVE: (TRAIN, "pipelines.trainings.improve"),
 }
 _DELIVER = "pipelines.jobs.deliver"
 _MEASURE = "pipelines.clip_figures.measure"
 
 _TIMEOUT_S = 24 * 3600  # a stuck job is ended by the worker's progress watch, long before
+_TRAINING_TIMEOUT_S = 60 * 24 * 3600  # its process is watched as well, and may take days
 _TICKET_TTL_S = 7 * 24 * 3600
 _FAILURE_TTL_S = 3600
 
@@ -82,7 +85,7 @@ def push(redis: Redis, ticket: Ticket) -> bool:
                 kwargs=ticket.arguments,
                 job_id=ticket.ticket_id,
                 unique=True,
-                timeout=_TIMEOUT_S,
+                timeout=_TRAINING_TIMEOUT_S if ticket.queue == TRAIN else _TIMEOUT_S,
                 ttl=_TICKET_TTL_S,
                 result_ttl=0,
                 failure_ttl=_FAILURE_TTL_S,

@@ -11,6 +11,7 @@ from redis import Redis
 from backends.core.errors import BadInput, NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
+from backends.queues.improvement import ImproveRequest
 from backends.queues.requests import (
     LABEL_CLIP,
     ClipRequest,
@@ -22,6 +23,7 @@ from backends.queues.tickets import (
     IO,
     MAINTENANCE,
     PROPAGATE,
+    TRAIN,
     delivery_ticket,
     drop,
     figures_ticket,
@@ -51,6 +53,17 @@ def enqueue_pseudo_label(ledger: Ledger, redis: Redis, request: PseudoLabelReque
 def enqueue_clip(ledger: Ledger, redis: Redis, request: ClipRequest) -> JobRow:
     """Want a whole clip labelled; otherwise as :func:`enqueue_propagation`."""
     return _enqueue(ledger, redis, request)
+
+
+def enqueue_improvement(ledger: Ledger, redis: Redis, request: ImproveRequest) -> JobRow:
+    """Want a cycle for a project. While one is under way there, that one is returned.
+
+    Raises NoWorker or RedisDown before anything is stored.
+    """
+    ensure_up(redis)
+    wanted = request.wanted()
+    _ensure_worker(ledger, queue_of(wanted.kind))
+    return _push_row(redis, ledger.want_alone(wanted))
 
 
 def _enqueue(ledger: Ledger, redis: Redis, request: Request) -> JobRow:
@@ -139,5 +152,6 @@ def _ensure_worker(ledger: Ledger, queue: str) -> None:
     last = f"; the last one was seen {time.time() - max(seen):.0f} s ago" if seen else ""
     raise NoWorker(
         f"no worker listens to the queue {queue!r}{last}; "
-        "`maskloop up` starts and restarts one, `maskloop worker` starts one by hand"
+        f"`maskloop up` starts and restarts one, `maskloop worker{' --train' if queue == TRAIN else ''}` "
+        "starts one by hand"
     )
