@@ -15,6 +15,7 @@ from backends.ledger.predictions import PredictionRow, Predictions
 from backends.ledger.rows import Delivery, JobRow, State, WantedJob
 from backends.ledger.runs import Runs
 from backends.ledger.steps import ProjectJobs
+from backends.ledger.task_cells import TaskCell, TaskCells
 from backends.ledger.workers import WorkerRow, Workers
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Pair",
     "PredictionRow",
     "State",
+    "TaskCell",
     "WantedJob",
     "WorkerRow",
 ]
@@ -41,6 +43,7 @@ class Ledger(
     MachineMasks,
     MadeMaskRows,
     ClipFigureRows,
+    TaskCells,
 ):
     """``Ledger(path)`` opens the file and makes its schema when it is new.
 

@@ -6,19 +6,22 @@ once (:attr:`TaskWork.mask_opinion`, :attr:`TaskWork.tags`); everything anyone s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import isfinite
+from typing import Any
 
 from backends.core.masks import iou, pack, unpack
 from backends.core.types import Mask
 from backends.labelstudio.label_config import LabelConfig
-from backends.labelstudio.regions import Region, read_masks, unite
+from backends.labelstudio.regions import Refusal, Region, read_masks
 from backends.labelstudio.tags import read_tags
+from backends.ledger import TaskCell
+from pipelines.export.proposals import Origin, Proposals
 
-Origin = Literal["painted", "corrected", "accepted"]
-"""painted: by hand · corrected: a model's proposal that a person changed · accepted: one left as it was."""
+__all__ = ["Opinion", "Origin", "SavedMask", "TaskWork", "read_work"]
 
+_LABELS = "brushlabels"
 _RAW = (
     *("id", "completed_by", "created_at", "updated_at", "lead_time", "was_cancelled", "ground_truth"),
     *("parent_prediction", "result"),
@@ -73,6 +76,20 @@ class Opinion:
         """The labels that have a usable mask."""
         return frozenset(mask.label for mask in self.masks)
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames that have a usable mask, ascending."""
+        return tuple(sorted({mask.frame_index for mask in self.masks}))
+
+    def on_frame(self, frame_index: int) -> dict[str, Mask]:
+        """Label -> the union of its masks there, (H, W) bool; labels in the order of their first mask."""
+        found: dict[str, Mask] = {}
+        for saved in self.masks:
+            if saved.frame_index == frame_index:
+                known = found.get(saved.label)
+                found[saved.label] = saved.mask if known is None else known | saved.mask
+        return found
+
 
 @dataclass(frozen=True)
 class TaskWork:
@@ -97,18 +114,27 @@ class TaskWork:
         return max(painted, key=lambda o: (o.is_ground_truth, o.saved_at, o.annotation_id), default=None)
 
     def agreement(self) -> dict[str, float]:
-        """Label -> the lowest IoU of another opinion's mask with the one that counts; masks only."""
+        """Label -> the lowest IoU of another opinion's mask with the one that counts, over all frames."""
+        found: dict[str, float] = {}
+        for (label, _), value in self.agreement_by_frame().items():
+            found[label] = min(value, found.get(label, 1.0))
+        return found
+
+    def agreement_by_frame(self) -> dict[tuple[str, int], float]:
+        """(label, frame) -> the lowest IoU of another opinion's mask there with the one that counts.
+
+        0 where only one of them has a mask; nothing where there is but one opinion with masks.
+        """
         chosen = self.mask_opinion
         others = [o for o in self.opinions if o is not chosen and o.masks]
         if chosen is None or not others:
             return {}
-        mine = _united(chosen)
-        found: dict[str, float] = {}
-        for theirs in map(_united, others):
-            for label in mine.keys() | theirs.keys():
-                both = mine.get(label), theirs.get(label)
-                value = 0.0 if both[0] is None or both[1] is None else iou(both[0], both[1])
-                found[label] = min(value, found.get(label, 1.0))
+        frames = sorted({frame for o in (chosen, *others) for frame in o.frames})
+        found = {
+            (label, frame): value
+            for frame in frames
+            for label, value in _lowest(chosen.on_frame(frame), [o.on_frame(frame) for o in others]).items()
+        }
         return dict(sorted(found.items()))
 
 
@@ -117,115 +143,114 @@ def read_work(
     config: LabelConfig,
     size_hw: tuple[int, int],
     machine: Mapping[str, Collection[str]] | None = None,
+    *,
+    n_frames: int = 1,
+    cells: Sequence[TaskCell] = (),
 ) -> TaskWork:
     """The work in ``task`` as Label Studio's API gives it, with its annotations and predictions.
 
-    ``size_hw`` is the picture's real size: masks made for another one are refused. ``machine`` holds the
-    digests of masks that were shown to annotators, by region id; the task's own predictions count as well.
+    ``size_hw`` is the frames' real size: masks made for another one are refused, as are those on a frame
+    that is none of ``n_frames``. ``machine`` holds the digests of masks that were shown to annotators, by
+    region id, ``cells`` the pixels that jobs of this task still hold; its own predictions count as well.
     """
     annotations = _objects(task.get("annotations"))
-    proposals = _Proposals(task, config, size_hw, machine or {})
+    proposals = Proposals(_objects(task.get("predictions")), config, n_frames, size_hw, machine or {}, cells)
+    reader = _Reader(config, n_frames, size_hw, proposals)
     counting = [a for a in annotations if not a.get("was_cancelled") and isinstance(a.get("result"), list)]
-    opinions = [_opinion(a, config, size_hw, proposals) for a in counting]
     return TaskWork(
         int(task["id"]),
-        tuple(sorted(opinions, key=lambda o: (o.saved_at, o.annotation_id))),
+        tuple(sorted(map(reader.opinion, counting), key=lambda o: (o.saved_at, o.annotation_id))),
         sum(bool(a.get("was_cancelled")) for a in annotations),
         tuple(sorted((_raw(a) for a in annotations), key=lambda a: int(a["id"] or 0))),
     )
 
 
-class _Proposals:
-    """Which masks of this task a model made; predictions are decoded only where a region has their id."""
+@dataclass(frozen=True)
+class _Reader:
+    """Reads annotations of one task. Regions are decoded and packed one by one: a clip holds hundreds."""
 
-    def __init__(
-        self,
-        task: Mapping[str, Any],
-        config: LabelConfig,
-        size_hw: tuple[int, int],
-        machine: Mapping[str, Collection[str]],
-    ) -> None:
-        self._config, self._size_hw, self._machine = config, size_hw, machine
-        self._items: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-        for prediction in _objects(task.get("predictions")):
-            version = str(prediction.get("model_version") or "")
-            for item in _objects(prediction.get("result")):
-                self._items.setdefault(str(item.get("id")), []).append((version, item))
+    config: LabelConfig
+    n_frames: int
+    size_hw: tuple[int, int]
+    proposals: Proposals
 
-    def judge(self, region: Region, told: str) -> tuple[Origin, str]:
-        """``told`` is the editor's own word in the region, for proposals that are gone by now."""
-        made = {**self._predicted(region.id)}
-        for digest in self._machine.get(region.id, ()):
-            made.setdefault(digest, "")
-        if region.digest in made:
-            return "accepted", made[region.digest]
-        if made:
-            return "corrected", next((version for version in made.values() if version), "")
-        if told.startswith("prediction"):
-            return ("corrected" if told == "prediction-changed" else "accepted"), ""
-        return "painted", ""
+    def opinion(self, annotation: Mapping[str, Any]) -> Opinion:
+        masks, refused = self._masks(annotation)
+        ticked = read_tags(annotation["result"], self.config)
+        meant = {label for item, _ in refused for label in _labels(item)}
+        tags = {*ticked.names, *(m.label for m in masks), *meant}
+        unknown = [f"tag {name!r} is no label of the brush, so it is no class" for name in ticked.unknown]
+        kept = {mask.region_id for mask in masks} | {str(item.get("id")) for item, _ in refused}
+        return Opinion(
+            int(annotation.get("id") or 0),
+            _user(annotation.get("completed_by")),
+            _saved_at(annotation),
+            bool(annotation.get("ground_truth")),
+            tuple(label for label in self.config.objects if label in tags),
+            masks,
+            (*(str(refusal) for _, refusal in refused), *unknown),
+            bool(refused),
+            bool(ticked.names),
+            _seconds(annotation.get("lead_time")),
+            frozenset(self._doubtful(refused)),
+            self.proposals.removed(annotation.get("parent_prediction"), kept),
+        )
 
-    def _predicted(self, region_id: str) -> dict[str, str]:
-        """Digest -> model version of the predicted masks of this id."""
-        found: dict[str, str] = {}
-        for version, item in self._items.get(region_id, ()):
-            regions, _ = read_masks([item], self._config, 1, self._size_hw)
-            found.update({region.digest: version for region in regions})
-        return found
+    def _masks(
+        self, annotation: Mapping[str, Any]
+    ) -> tuple[tuple[SavedMask, ...], list[tuple[dict[str, Any], Refusal]]]:
+        """Usable ones, and refused results. The same id again: the later one is what the editor shows."""
+        masks: dict[str, list[SavedMask]] = {}
+        refused: list[tuple[dict[str, Any], Refusal]] = []
+        saved_at = _saved_at(annotation)
+        for item in _objects(annotation["result"]):
+            regions, refusals = read_masks([item], self.config, self.n_frames, self.size_hw)
+            refused += [(item, refusal) for refusal in refusals]
+            if regions:  # several labels: the same region once for each
+                told = str(item.get("origin") or "")
+                masks[regions[0].id] = [self._saved(region, told, saved_at) for region in regions]
+        return tuple(mask for of_item in masks.values() for mask in of_item), refused
 
+    def _saved(self, region: Region, told: str, saved_at: str) -> SavedMask:
+        judged = self.proposals.judge(region, told, saved_at)
+        return SavedMask(
+            *(region.id, region.object_id, region.frame_index, self.size_hw, region.digest),
+            *(judged.origin, judged.proposed_by, pack(region.mask), judged.iou),
+        )
 
-def _opinion(
-    annotation: Mapping[str, Any], config: LabelConfig, size_hw: tuple[int, int], proposals: _Proposals
-) -> Opinion:
-    result = annotation["result"]
-    regions, refusals = read_masks(result, config, 1, size_hw)
-    ticked = read_tags(result, config)
-    by_id = {str(item.get("id")): item for item in _objects(result) if item.get("type") == "brushlabels"}
-    masks = [_saved(region, proposals, by_id.get(region.id, {})) for region in regions]
-    refused_labels = _labels([by_id[r.region_id] for r in refusals if r.region_id in by_id])
-    tags = {*ticked.names, *(m.label for m in masks), *(x for x in refused_labels if x in config.objects)}
-    unknown = [f"tag {name!r} is no label of the brush, so it is no class" for name in ticked.unknown]
-    return Opinion(
-        int(annotation.get("id") or 0),
-        _user(annotation.get("completed_by")),
-        str(annotation.get("updated_at") or annotation.get("created_at") or ""),
-        bool(annotation.get("ground_truth")),
-        tuple(label for label in config.objects if label in tags),
-        tuple(masks),
-        (*map(str, refusals), *unknown),
-        bool(refusals),
-        bool(ticked.names),
-    )
-
-
-def _saved(region: Region, proposals: _Proposals, item: Mapping[str, Any]) -> SavedMask:
-    origin, version = proposals.judge(region, str(item.get("origin") or ""))
-    height, width = region.mask.shape
-    return SavedMask(
-        region.id,
-        region.object_id,
-        region.frame_index,
-        (height, width),
-        region.digest,
-        origin,
-        version,
-        pack(region.mask),
-    )
+    def _doubtful(self, refused: Sequence[tuple[Mapping[str, Any], Refusal]]) -> Iterator[int]:
+        """The frames of refused masks; a label that the project gave up leaves no doubt about the others."""
+        for item, _ in refused:
+            frame, labels = item.get("item_index", 0), _labels(item)
+            is_known = not labels or any(label in self.config.objects for label in labels)
+            if is_known and isinstance(frame, int) and 0 <= frame < self.n_frames:
+                yield frame
 
 
-def _united(opinion: Opinion) -> dict[str, Mask]:
-    regions = [Region(m.region_id, "", "", m.label, 0, m.mask) for m in opinion.masks]
-    return {label: mask for (label, _), mask in unite(regions).items()}
-
-
-def _labels(items: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The brush labels that these results name, usable or not."""
-    found: set[str] = set()
-    for item in items:
-        value = item.get("value")
-        named = value.get("brushlabels") if isinstance(value, Mapping) else None
-        found |= {str(label) for label in named} if isinstance(named, list) else set()
+def _lowest(mine: Mapping[str, Mask], others: Sequence[Mapping[str, Mask]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for theirs in others:
+        for label in mine.keys() | theirs.keys():
+            both = mine.get(label), theirs.get(label)
+            value = 0.0 if both[0] is None or both[1] is None else iou(both[0], both[1])
+            found[label] = min(value, found.get(label, 1.0))
     return found
+
+
+def _labels(item: Mapping[str, Any]) -> list[str]:
+    """The brush labels that a result names, usable or not."""
+    value = item.get("value")
+    named = value.get(_LABELS) if isinstance(value, Mapping) else None
+    return list(dict.fromkeys(map(str, named))) if isinstance(named, list) else []
+
+
+def _seconds(lead_time: object) -> float | None:
+    usable = isinstance(lead_time, int | float) and not isinstance(lead_time, bool)
+    return float(lead_time) if usable and isfinite(lead_time) and lead_time >= 0 else None  # type: ignore[arg-type,operator]
+
+
+def _saved_at(annotation: Mapping[str, Any]) -> str:
+    return str(annotation.get("updated_at") or annotation.get("created_at") or "")
 
 
 def _user(completed_by: object) -> str:
