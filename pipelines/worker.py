@@ -1,131 +1,26 @@
 """``python -m pipelines.worker``: one warm worker until it is told to stop.
 
-It is on record as "loading" before the model is read, beats from a thread of its own, ends with its parent,
-and exits with the codes of ``backends.core.errors``.
+It answers clicks and carries masks over clips; trainings have a worker of their own (``train_worker``).
 """
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import os
-import signal
-import socket
 import sys
-import time
-import uuid
 from collections.abc import Callable, Sequence
 
-from redis import Redis
-
-from backends.core.errors import MaskLoopError, RedisDown, SetupFault, Superseded, Unavailable
 from backends.ledger import Ledger
-from backends.queues import WARM_QUEUES, connect, ensure_up
-from backends.settings import Settings, from_env
+from backends.queues import WARM_QUEUES
+from backends.settings import Settings
+from pipelines.jobs import functions
 from pipelines.working.collaborators import Collaborators, build
-from pipelines.working.heartbeat import Heartbeat
-from pipelines.working.warm_worker import WarmWorker
-
-log = logging.getLogger(__name__)
-
-REDIS_WAIT_S = 30.0
-"""How long a starting worker waits for Redis before it gives up and leaves the rest to its supervisor."""
-
-EXIT_STALLED = 5
-_PR_SET_PDEATHSIG = 1
+from pipelines.working.life import live
 
 Builder = Callable[[Settings, Ledger, str], Collaborators]
 
 
 def main(argv: Sequence[str] | None = None, build_work: Builder = build) -> int:
     """Run a worker from the environment's settings; returns the exit code."""
-    if argv:
-        raise SetupFault(f"the worker takes no arguments, got {' '.join(argv)}; it reads MASKLOOP_* instead")
-    _end_with_parent()
-    settings = from_env()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        return _run(settings, build_work)
-    except MaskLoopError as error:
-        log.error("%s", error)
-        return 3 if isinstance(error, Unavailable) else 4
-
-
-def _run(settings: Settings, build_work: Builder) -> int:
-    ledger = Ledger(settings.ledger_path)
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    ledger.register_worker(name, WARM_QUEUES)
-    watch = _Watch(ledger, name, settings.stall_s, connect(settings))
-    try:
-        with Heartbeat([watch.beat_ledger, watch.beat_redis, watch.end_when_stalled]):
-            work = build_work(settings, ledger, name)
-            watch.model_version = work.warm()
-            redis = connect(settings)
-            _wait_for(redis)
-            worker = WarmWorker(work, redis)
-            work.stopping = lambda: worker.is_stopping
-            watch.worker = worker
-            watch.beat_ledger()
-            log.info("worker %s is ready with %s", name, watch.model_version)
-            worker.mend()
-            worker.work(logging_level="WARNING")
-            return 0 if worker.was_told_to_stop else 3
-    finally:
-        ledger.forget_worker(name)
-
-
-class _Watch:
-    """What the heartbeat thread calls."""
-
-    def __init__(self, ledger: Ledger, name: str, stall_s: float, redis: Redis) -> None:
-        self.ledger, self.name, self.stall_s, self.redis = ledger, name, stall_s, redis
-        self.worker: WarmWorker | None = None
-        self.model_version = ""
-
-    def beat_ledger(self) -> None:
-        """Still here; doing this."""
-        running = self.worker.running if self.worker else ""
-        state = "loading" if self.worker is None else "busy" if running else "idle"
-        self.ledger.beat(self.name, state=state, model_version=self.model_version, job_id=running)
-
-    def beat_redis(self) -> None:
-        """The same for RQ."""
-        if self.worker is not None:
-            self.worker.beat(self.redis)
-
-    def end_when_stalled(self) -> None:
-        """A job without a sign of life for ``stall_s`` hangs in code that cannot be interrupted."""
-        for row in self.ledger.jobs(states=["running", "cancelling"]):
-            if row.worker != self.name or time.time() - (row.stamped_at or 0) < self.stall_s:
-                continue
-            words = f"no progress for {self.stall_s:g} s with {row.done} of {row.total} frames finished"
-            try:
-                self.ledger.fail(row.id, row.generation, words)
-            except Superseded:
-                continue
-            log.critical("job %s: %s", row.id, words)
-            os._exit(EXIT_STALLED)
-
-
-def _wait_for(redis: Redis) -> None:
-    deadline = time.monotonic() + REDIS_WAIT_S
-    while True:
-        try:
-            return ensure_up(redis)
-        except RedisDown:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
-def _end_with_parent() -> None:
-    """Linux: the kernel kills this process with its parent, however that one ends. Elsewhere: nothing."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
-        os.kill(os.getpid(), signal.SIGKILL)
+    return live(argv, WARM_QUEUES, build_work, functions)
 
 
 if __name__ == "__main__":

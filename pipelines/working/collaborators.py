@@ -17,6 +17,7 @@ from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.registry import Registry
 from backends.settings import Settings
+from pipelines.working.life import Work
 from pipelines.working.sink import LabelStudioSink
 
 _WARM = "video_object"
@@ -28,7 +29,7 @@ def _unheard(level: str, text: str, task_id: int | None) -> None:
 
 
 @dataclass
-class Collaborators:
+class Collaborators(Work):
     """Everything a job calls, each as narrow as it can be."""
 
     ledger: Ledger
@@ -40,10 +41,6 @@ class Collaborators:
     """The frames of a job. Raises BadMedia or Unavailable."""
     sink: Callable[[JobRow], PredictionSink]
     """Where a job's result goes."""
-    warm: Callable[[], str]
-    """Load the served model and return its version."""
-    stopping: Callable[[], bool] = field(default=lambda: False)
-    """True once the worker was asked to stop: give the job back between two frames."""
     tell: Callable[[str, str, int | None], None] = field(default=_unheard)
     """(level, words, task) for the console; never raises."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from redis import Redis
@@ -21,10 +22,8 @@ from rq.utils import now
 
 from backends.core.errors import RedisDown
 from backends.ledger import Ledger
-from backends.queues import WARM_QUEUES, ensure_up, reconcile
-from pipelines.jobs import functions
+from backends.queues import ensure_up, reconcile
 from pipelines.working.allowed import CarefulQueue, allowed_jobs
-from pipelines.working.collaborators import Collaborators
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +39,25 @@ _POLL_S = 2
 
 
 class WarmWorker(SimpleWorker):
-    """Listens to the warm queues, runs allowed functions only, mends Redis from the ledger when idle."""
+    """Listens to its queues, runs allowed functions only, mends Redis from the ledger when idle."""
 
     max_connection_wait_time = 3.0  # seconds between attempts to reach Redis again
     queue_class = CarefulQueue
 
-    def __init__(self, work: Collaborators, redis: Redis, queues: tuple[str, ...] = WARM_QUEUES) -> None:
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        table: Mapping[str, Callable[..., None]],
+        redis: Redis,
+        queues: tuple[str, ...],
+    ) -> None:
+        """``name``: its name in the ledger; ``table``: what a ticket may name."""
         super().__init__(
             list(queues),
-            name=work.worker,
+            name=name,
             connection=redis,
-            job_class=allowed_jobs(functions(work)),
+            job_class=allowed_jobs(table),
             serializer="json",
             worker_ttl=TTL_S,
             job_monitoring_interval=TTL_S,
@@ -59,7 +66,7 @@ class WarmWorker(SimpleWorker):
         )
         self.log_result_lifespan = False
         self.was_told_to_stop = False
-        self.ledger: Ledger = work.ledger
+        self.ledger = ledger
         self._pruned_at = float("-inf")
 
     @property
