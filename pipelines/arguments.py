@@ -223,17 +223,24 @@ def versions(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "algorithm", nargs="?", default="", help="video_object, weak_shot or video_semantic; without it all"
     )
+    _add_project(command, "mark what answers for this project; default: for all without their own")
 
 
 def promote(command: argparse.ArgumentParser) -> None:
     """``maskloop promote``"""
     command.add_argument("algorithm", help="video_object, weak_shot or video_semantic")
     command.add_argument("version", help="as `maskloop versions` prints it, or the word shipped")
+    _add_project(command, "only there; default: for every project without a version of its own")
 
 
 def roll_back(command: argparse.ArgumentParser) -> None:
     """``maskloop roll-back``"""
     command.add_argument("algorithm", help="video_object, weak_shot or video_semantic")
+    _add_project(command, "only there; default: for every project without a version of its own")
+
+
+def _add_project(command: argparse.ArgumentParser, help_text: str) -> None:
+    command.add_argument("--project", type=int, default=0, metavar="P", help=help_text)
 
 
 def add_model(command: argparse.ArgumentParser) -> None:

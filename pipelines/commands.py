@@ -85,7 +85,7 @@ def versions(args: Namespace) -> int:
     from backends.registry import Registry
     from pipelines.versions import table
 
-    print(table(Registry(current_settings().models_dir), args.algorithm))
+    print(table(Registry(current_settings().models_dir), args.algorithm, args.project))
     return 0
 
 
@@ -94,7 +94,7 @@ def promote(args: Namespace) -> int:
     from backends.registry import Registry
     from pipelines.versions import promote as run
 
-    print(run(Registry(current_settings().models_dir), args.algorithm, args.version))
+    print(run(Registry(current_settings().models_dir), args.algorithm, args.version, args.project))
     return 0
 
 
@@ -103,7 +103,7 @@ def roll_back(args: Namespace) -> int:
     from backends.registry import Registry
     from pipelines.versions import roll_back as run
 
-    print(run(Registry(current_settings().models_dir), args.algorithm))
+    print(run(Registry(current_settings().models_dir), args.algorithm, args.project))
     return 0
 
 

@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
-from backends.core.errors import BadInput
+from backends.core.errors import BadInput, SetupFault
+from backends.pointers import ALL
 from backends.registry import Registry, Version
 
 SERVED = ("video_object", "weak_shot", "video_semantic")
 """The algorithms that are answered by the version of the registry."""
 
 
-def table(registry: Registry, algorithm: str = "") -> str:
-    """The versions of one algorithm, or of all; the served one has a star."""
+def table(registry: Registry, algorithm: str = "", project: int = ALL) -> str:
+    """The versions of one algorithm, or of all; a star stands where all, or the ``project``, are answered."""
     names = [_known(algorithm)] if algorithm else SERVED
-    rows = [row for name in names for row in _rows(registry.versions(name))]
+    rows = [row for name in names for row in _rows(registry, name, project)]
     if not rows:
         return f"no versions: train some with `maskloop train {names[0]}`"
-    return "\n".join([f"  {'version':<24}  {'since':<16}  from", *rows])
+    rows.insert(0, (" ", "version", "since", "served to", "from"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
 
 
-def promote(registry: Registry, algorithm: str, version: str) -> str:
+def promote(registry: Registry, algorithm: str, version: str, project: int = ALL) -> str:
     """Serve ``version``; says what is served now. Raises BadInput as ``Registry.promote`` does."""
-    before = _served(registry, _known(algorithm))
-    now = registry.promote(algorithm, version).version
+    own = registry.pointers(_known(algorithm))
+    before = _served(registry, algorithm, project)
+    now = registry.promote(algorithm, version, project).version
+    where, kept = _where(algorithm, project), _kept(own, project)
+    if now == before and project in own:
+        return f"{where}: {now} is served already"
     if now == before:
-        return f"{algorithm}: {now} is served already"
-    return f"{algorithm}: {now} is served from the next request on (before: {before or 'none'})"
+        return f"{where}: {now} stays, as its own: it is served whatever the others get from now on"
+    return f"{where}: {now} is served from the next request on (before: {before or 'none'}){kept}"
 
 
-def roll_back(registry: Registry, algorithm: str) -> str:
+def roll_back(registry: Registry, algorithm: str, project: int = ALL) -> str:
     """Serve what was served before; says what it is. Raises BadInput when nothing was."""
-    before = _served(registry, _known(algorithm))
-    now = registry.roll_back(algorithm).version
-    return f"{algorithm}: {now} is served again (before: {before or 'none'})"
+    before = _served(registry, _known(algorithm), project)
+    now = registry.roll_back(algorithm, project).version
+    own = registry.pointers(algorithm)
+    also = "" if project in own else ", as everywhere without a version of its own"
+    where = _where(algorithm, project)
+    return f"{where}: {now} is served again{also} (before: {before or 'none'}){_kept(own, project)}"
 
 
-def _rows(versions: Sequence[Version]) -> list[str]:
+def _kept(own: Iterable[int], project: int) -> str:
+    """Who is not reached by a change for all; empty when it is a change for one."""
+    others = ", ".join(str(number) for number in own if number != ALL)
+    return f"; unchanged where a project has its own: {others}" if others and project == ALL else ""
+
+
+def _rows(registry: Registry, algorithm: str, project: int) -> list[tuple[str, ...]]:
+    now = _served(registry, algorithm, project)
+    rest = "the others" if any(registry.pointers(algorithm)) else "all"
     return [
-        f"{'*' if version.is_served else ' '} {version.name:<24}  "
-        f"{datetime.fromtimestamp(version.added_at):%Y-%m-%d %H:%M}  {_origin(version)}".rstrip()
-        for version in versions
+        (
+            "*" if version.name == now else " ",
+            version.name,
+            f"{datetime.fromtimestamp(version.added_at):%Y-%m-%d %H:%M}",
+            _projects(version.served_to, rest),
+            _origin(version),
+        )
+        for version in registry.versions(algorithm)
     ]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    star, *cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    return f"{star} {'  '.join(cells)}".rstrip()
+
+
+def _projects(served_to: Sequence[int], rest: str) -> str:
+    """``(0, 7, 12)`` -> ``7, 12, the others``."""
+    named = [str(project) for project in served_to if project != ALL]
+    return ", ".join([*named, rest] if ALL in served_to else named)
 
 
 def _origin(version: Version) -> str:
@@ -52,8 +87,15 @@ def _origin(version: Version) -> str:
     return ", ".join(told)
 
 
-def _served(registry: Registry, algorithm: str) -> str:
-    return next((version.name for version in registry.versions(algorithm) if version.is_served), "")
+def _served(registry: Registry, algorithm: str, project: int) -> str:
+    """The version that a project is answered by; empty when there is none. Raises BadInput for no project."""
+    with suppress(SetupFault):
+        return registry.served(algorithm, project).version
+    return ""
+
+
+def _where(algorithm: str, project: int) -> str:
+    return algorithm if project == ALL else f"{algorithm} in project {project}"
 
 
 def _known(algorithm: str) -> str:

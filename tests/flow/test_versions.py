@@ -51,6 +51,33 @@ def test_the_circle_of_promoting_and_rolling_back(
     assert starred() == [shipped]
 
 
+def test_a_project_goes_its_own_way_and_back(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = registry.served("video_object").version
+    one, two = add(registry, b"one"), add(registry, b"two")
+
+    def typed(*words: str) -> str:
+        assert cli.main(words) == 0
+        return capsys.readouterr().out
+
+    def starred(*words: str) -> list[str]:
+        return re.findall(r"^\* (\S+)", typed("versions", "video_object", *words), flags=re.M)
+
+    said = typed("promote", "video_object", one, "--project", "7")
+    assert f"in project 7: {one} is served from the next request on (before: {shipped})" in said
+    assert (starred(), starred("--project", "7"), starred("--project", "8")) == ([shipped], [one], [shipped])
+    typed("promote", "video_object", two, "--project", "12")
+    assert "unchanged where a project has its own: 7, 12" in typed("promote", "video_object", two)
+    listed = typed("versions", "video_object")
+    assert re.search(rf"^\* {two}  .{{16}}  12, the others$", listed, flags=re.M)
+    assert re.search(rf"^  {one}  .{{16}}  7$", listed, flags=re.M)
+    assert "stays, as its own" in typed("promote", "video_object", two, "--project", "8")
+    assert "served already" in typed("promote", "video_object", two, "--project", "8")
+    assert f"{two} is served again, as everywhere without a version of its own" in typed(
+        "roll-back", "video_object", "--project", "7"
+    )
+    assert starred("--project", "7") == [two]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -58,6 +85,9 @@ def test_the_circle_of_promoting_and_rolling_back(
         (("promote", "video_object", "../evil"), "not a version name"),
         (("promote", "clicks", "shipped"), "unknown algorithm"),
         (("roll-back", "video_object"), "nothing was served before"),
+        (("roll-back", "video_object", "--project", "7"), "project 7 has no version of its own"),
+        (("promote", "video_object", "shipped", "--project", "-7"), "no project's number"),
+        (("versions", "video_object", "--project", "-7"), "no project's number"),
         (("versions", "../.."), "unknown algorithm"),
     ],
 )

@@ -56,7 +56,12 @@ class Bench:
         self.notices = Notices(folder / "ledger.sqlite3")
         self.wanted: list[PropagationRequest] = []
         self.next_clip = NextClip(
-            self.project, self.project, self.notices, lambda project: "video_object-1a2b3c4d", self._enqueue, 10**6
+            self.project,
+            self.project,
+            self.notices,
+            lambda project: f"video_object-{project:08x}",
+            self._enqueue,
+            10**6,
         )
 
     def _enqueue(self, request: PropagationRequest) -> Any:
@@ -88,6 +93,7 @@ def test_the_last_pages_masks_are_wanted_on_the_next_clip(bench: Bench) -> None:
     bench.deliver(brush("c", "object 1", 0, disc(9, 9)), ON_LAST_PAGE, other)
     [request] = bench.wanted
     assert (request.project_id, request.task_id, request.deliver_prediction) == (16, 2, True)
+    assert request.model_version == "video_object-00000010", "what is served to this project"
     assert request.frame_refs == tuple(frame_refs(LAST + 1, "clips/video-001"))
     assert {(a.object_id, a.frame_index) for a in request.anchors} == {("object 1", 0), ("object 2", 0)}
     assert np.array_equal(request.anchors[0].mask, disc(20, 24))

@@ -100,7 +100,7 @@ def house(tmp_path: Path, asked: list[ClipRequest]) -> ClipLabels:
 
     write_picture(tmp_path / "00000.png")
     notices = Notices(tmp_path / "ledger.sqlite")
-    return ClipLabels(Files(), notices, lambda project: "video_semantic-0", enqueue, 10**6, 150)  # type: ignore[arg-type]
+    return ClipLabels(Files(), notices, lambda project: f"video_semantic-{project}", enqueue, 10**6, 150)  # type: ignore[arg-type]
 
 
 def test_the_command_asks_for_the_whole_clip(tmp_path: Path) -> None:
@@ -112,6 +112,7 @@ def test_the_command_asks_for_the_whole_clip(tmp_path: Path) -> None:
         house(tmp_path, asked).answer(ask)
     [request] = asked
     assert (request.task_id, len(request.frame_refs), request.size_hw) == (7, 3, SIZE_HW)
+    assert request.model_version == "video_semantic-16", "what is served to this project"
     wanted = request.wanted()
     assert wanted.deliver and wanted.total == 3 and wanted.payload["labels"]["car"] == []
 
