@@ -8,6 +8,9 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 
+from backends.catalogue import ALGORITHMS
+from backends.core.errors import MaskLoopError
+from backends.pointers import ALL
 from backends.registry import Registry
 from backends.settings import Settings
 from pipelines.doctor.findings import OLDEST_LABEL_STUDIO, Check, Finding, version_tuple
@@ -83,9 +86,23 @@ def _supervisor(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    """The served model."""
-    served = Registry(settings.models_dir).served("video_object")
+    """The served model, and those of projects that have their own."""
+    registry = Registry(settings.models_dir)
+    served = registry.served("video_object")
     yield Finding(True, f"the served model is {served.version}")
+    for algorithm in ALGORITHMS:
+        for project, version in registry.pointers(algorithm).items():
+            if project != ALL:
+                yield _own_model(registry, algorithm, version, project)
+
+
+def _own_model(registry: Registry, algorithm: str, version: str, project: int) -> Finding:
+    fix = f"maskloop roll-back {algorithm} --project {project}"
+    try:
+        registry.find(algorithm, version)
+    except MaskLoopError as error:
+        return Finding(False, f"project {project} is to be answered by {version}: {error}", fix)
+    return Finding(True, f"project {project} is answered by {version}")
 
 
 def _tools(settings: Settings) -> Iterator[Finding]:

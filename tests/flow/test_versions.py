@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from backends.registry import Registry
+from backends.settings import Settings
 from pipelines import cli
+from pipelines.doctor.machine import _model
 
 
 @pytest.fixture
@@ -105,3 +107,15 @@ def test_an_algorithm_without_versions_says_how_to_get_one(
         pytest.skip("weights of weak_shot are shipped, so there is always a version")
     assert cli.main(("versions", "weak_shot")) == 0
     assert "maskloop train weak_shot" in capsys.readouterr().out
+
+
+def test_the_doctor_says_which_projects_have_their_own_and_what_is_broken(registry: Registry) -> None:
+    one = add(registry, b"one")
+    registry.promote("video_object", one, 7)
+    [_, own] = _model(Settings(models_dir=registry.models_dir))
+    assert own.ok and own.said == f"project 7 is answered by {one}"
+    registry.find("video_object", one).weights.unlink()
+    [_, own] = _model(Settings(models_dir=registry.models_dir))
+    assert not own.ok and "no version" in own.said
+    assert cli.main(own.fix.split()[1:]) == 0
+    assert [finding.ok for finding in _model(Settings(models_dir=registry.models_dir))] == [True]

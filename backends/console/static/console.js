@@ -1,11 +1,12 @@
 // Draws the page from two JSON documents, again and again. Text only ever enters as textContent.
 
 import {
-  $, act, actionButton, changed, clock, duration, el, nameCell, named, outLink, poll, repeat, words,
+  $, act, actionButton, address, changed, clock, duration, el, nameCell, named, outLink, poll, repeat, words,
 } from "./kit.js";
 
 const STATE_EVERY_MS = 1500;
 const TASKS_EVERY_MS = 10000;
+const OWN_SHOWN = 3;
 
 const askState = () => poll("/state", drawState, { clears: true });
 const askTasks = () => poll("/tasks", drawTasks);
@@ -85,6 +86,19 @@ function fact(text, good) {
   return el("li", good === null ? "" : good ? "good" : "bad", text);
 }
 
+function ownFacts(own) {
+  const shown = own.slice(0, OWN_SHOWN).map(({ project, versions }) => {
+    const node = fact("", null);
+    const link = el("a", "", "Project " + project);
+    link.href = address("/projects/" + project);
+    node.append(link, ": " + versions.join(", "));
+    return node;
+  });
+  const more = own.length - OWN_SHOWN;
+  if (more > 0) shown.push(fact(more + (more === 1 ? " more project" : " more projects") + " with an own version", null));
+  return shown;
+}
+
 function drawState(state) {
   if (changed("facts", [state.model, state.workers, state.queue])) {
     const model = state.model.version ? fact("Model " + state.model.version, true) : fact(state.model.error, false);
@@ -93,7 +107,7 @@ function drawState(state) {
       ? fact("Queue down", false)
       : fact(count === 0 ? "No worker running" : count === 1 ? "1 worker ready" : count + " workers ready", count > 0);
     workers.title = state.queue.error || state.workers.map((worker) => worker.name).join(", ");
-    $("facts").replaceChildren(model, workers);
+    $("facts").replaceChildren(model, ...ownFacts(state.model.own), workers);
   }
   if (changed("jobs", state.jobs)) {
     $("jobs").querySelector("tbody").replaceChildren(...state.jobs.map(jobRow));
