@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from backends.training import distributed, loop
+from backends.training.carry import carried
 from backends.training.curves import Panels
+from backends.training.files import read_tensors
 from backends.video_semantic import clips, sampling, scenes
 from backends.video_semantic.loaders import open_scenes
+from backends.video_semantic.networks import SceneNetwork, build
 from backends.video_semantic.recipe import TrainingConfig
 from backends.video_semantic.scenes import Scenes
 from backends.video_semantic.training import StillTraining, Training
@@ -55,7 +59,7 @@ def train(
         else StillTraining(config, counts, device)
     )
     if not loop.resume(training, run_dir):
-        begin(training, trunk, start_from)
+        begin(training, trunk, start_from, learned.classes)
     loop.run(
         training,
         partial(_batches, stock, config),
@@ -71,14 +75,25 @@ def train(
     return weights
 
 
-def begin(training: Training[Any], trunk: Path | None, start_from: Path | None) -> None:
-    """Fill a fresh network from another run's weights or an ImageNet trunk, if either is given."""
-    if start_from is not None:
-        from backends.training.files import read_tensors
+def begin(
+    training: Training[Any], trunk: Path | None, start_from: Path | None, classes: Sequence[str]
+) -> None:
+    """Fill a fresh network from another run's weights or an ImageNet trunk, if either is given.
 
-        training.learner.take_over({k: v.float() for k, v in read_tensors(start_from)[0].items()})
+    What the other run knew of a class goes by its name; a class that it did not know begins fresh.
+    """
+    if start_from is not None:
+        state, about = read_tensors(start_from)
+        before = tuple(json.loads(about.get("classes", "null")) or classes)
+        make = partial(_network, training.config)
+        whole = {name: value.float() for name, value in state.items()}
+        training.learner.take_over(carried(whole, before, training.network, classes, make))
     elif trunk is not None:
         training.start_from_imagenet(trunk)
+
+
+def _network(config: TrainingConfig, n: int) -> SceneNetwork:
+    return build(replace(config.network, classes=n))
 
 
 def about(config: TrainingConfig, learned: Scenes, began_with: Path | None) -> dict[str, object]:
