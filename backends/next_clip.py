@@ -126,6 +126,12 @@ class NextClip:
         )
 
 
+def video_of(clip: str) -> str:
+    """What a clip is a piece of: ``bus-36d8450bbb`` for ``bus-36d8450bbb-000``, itself without a number."""
+    found = _NUMBERED.fullmatch(clip)
+    return found[1] if found else clip
+
+
 def following_clip(clip: object) -> str | None:
     """``bus-36d8450bbb-001`` for ``bus-36d8450bbb-000``; None for what is not one of a numbered series."""
     found = _NUMBERED.fullmatch(clip) if isinstance(clip, str) else None

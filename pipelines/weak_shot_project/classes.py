@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from backends.core.errors import BadInput
 from backends.weak_shot.classes import BACKGROUND, IGNORE, ClassSet
 from pipelines.export.annotations import TaskWork
+from pipelines.export.tasks import TooLittle
 
 Role = Literal["base", "novel", "left out"]
 
@@ -70,10 +71,6 @@ class Decision:
     roles: Mapping[str, Role]
     base_photos: int
     notes: tuple[str, ...]
-
-
-class TooLittle(BadInput):
-    """A project that is not worth training on yet; the message holds the counts and what is wanted."""
 
 
 def decide(

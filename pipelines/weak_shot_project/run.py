@@ -13,27 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput, SetupFault
-from backends.labelstudio.client import LabelStudioClient
-from backends.labelstudio.media import FrameLocator
-from backends.ledger import Ledger
 from backends.registry import Registry
 from backends.settings import Settings
 from pipelines.export.snapshot import Snapshot, open_snapshot
+from pipelines.export.sources import opened
+from pipelines.export.tasks import Say, tell_notes, unsubmitted
 from pipelines.progress import Track, quiet
 from pipelines.train import read_config, train
 from pipelines.weak_shot_project import folder
 from pipelines.weak_shot_project.classes import Enough, decide
-from pipelines.weak_shot_project.reading import ProjectReading, read_project, unsubmitted
+from pipelines.weak_shot_project.reading import read_project
 from pipelines.weak_shot_project.snapshot import write_snapshot
 
 ALGORITHM = "weak_shot"
 FEW_BASE_PHOTOS = 100
 """With fewer photos the shipped boundary and affinity networks know more than what could be learned."""
-
-_TOLD = 20  # notes said one by one
-_PICTURE_S = 20.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -106,15 +100,17 @@ def take_snapshot(
     project_id: int, settings: Settings, wishes: Wishes, *, progress: Track = quiet, say: Say = print
 ) -> Snapshot:
     """Read the project, decide on its classes, freeze it; says what was counted and what was left out."""
-    client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token)
-    reading = _read(client, project_id, settings, progress)
-    notes = list(reading.notes)
-    if drafts := unsubmitted(client, project_id):
-        notes.append(drafts)
-    for line in notes[:_TOLD]:
-        say(f"note: {line}")
-    if len(notes) > _TOLD:
-        say(f"note: {len(notes) - _TOLD} more, in the snapshot's manifest")
+    with opened(settings) as sources:
+        reading = read_project(
+            sources.client,
+            project_id,
+            sources.files,
+            machine=sources.machine,
+            proposals=sources.proposals,
+            max_pixels=sources.max_pixels,
+            progress=progress,
+        )
+        tell_notes([*reading.notes, unsubmitted(sources.client, project_id)], say)
     decision = decide(reading.photos, reading.class_names, wishes.enough, wishes.novel)
     for name, count in decision.counts.items():
         say(f"{decision.roles[name]:>8}  {name}: {count}")
@@ -123,30 +119,6 @@ def take_snapshot(
     snapshot = write_snapshot(reading, decision, _snapshots(settings), progress=progress)
     say(f"snapshot: {snapshot.folder}")
     return snapshot
-
-
-def _read(client: LabelStudioClient, project_id: int, settings: Settings, progress: Track) -> ProjectReading:
-    files = FrameLocator(
-        settings.media_root,
-        settings.label_studio_url,
-        settings.label_studio_token,
-        settings.data_dir / "cache",
-        max_pixels=settings.max_image_pixels,
-        timeout_s=_PICTURE_S,
-    )
-    ledger = Ledger(settings.ledger_path) if settings.ledger_path.is_file() else None
-    try:
-        return read_project(
-            client,
-            project_id,
-            files,
-            machine=ledger.machine_digests if ledger else lambda task_id: {},
-            max_pixels=settings.max_image_pixels,
-            progress=progress,
-        )
-    finally:
-        if ledger:
-            ledger.close()
 
 
 def _to_begin_with(snapshot: Snapshot, settings: Settings, wishes: Wishes, say: Say) -> Path | None:

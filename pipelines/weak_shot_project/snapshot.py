@@ -6,24 +6,19 @@ that anyone saved, as Label Studio gave it), ``tags.json``, ``classes.json`` and
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-
-from backends.core.palette import davis_palette
-from pipelines.export.annotations import Opinion
+from pipelines.export.manifest import WHOSE_MASKS, about_clip, about_split, agreement
 from pipelines.export.snapshot import Snapshot, SnapshotWriter
+from pipelines.media.palette import index_png
 from pipelines.progress import Track, quiet
 from pipelines.weak_shot_project.classes import Decision, ProjectPhoto, is_base, label_map
 from pipelines.weak_shot_project.reading import HELD_OUT_OF, ProjectReading
 
 _POLICY = {
-    "masks": "of several annotations the one starred as ground truth, else the one saved last",
+    "masks": WHOSE_MASKS,
     "tags": "what any annotation names, ticked or painted",
     "background": "0 where everything tagged is painted and no novel class is tagged, else 255",
     "held_out": f"painted photos whose SHA-256 is divisible by {HELD_OUT_OF}; with novel classes, to score",
@@ -49,19 +44,17 @@ def write_snapshot(
             writer.copy(f"images/{photo.name}{photo.image.suffix.lower()}", photo.image)
             labels = label_map(photo, decision.classes)
             if labels is not None:
-                writer.put(f"masks/{photo.name}.png", _index_png(labels))
+                writer.put(f"masks/{photo.name}.png", index_png(labels))
             writer.put_json(f"annotations/{photo.name}.json", list(photo.work.raw))
             tags[photo.name] = kept
             told[photo.name] = _told(photo, labels is not None, decision)
         writer.put_json("tags.json", tags)
-        held_out = sorted(name for name in told if told[name]["held_out"])
+        held_out = sorted(name for name in told if told[name]["split"] == "held_out")
         writer.put_json("classes.json", {**decision.classes.to_json(), "held_out": held_out})
-        return writer.finish(_about(reading, decision, told))
+        return writer.finish(_about(reading, decision, about_split(told, held_out)))
 
 
-def _about(
-    reading: ProjectReading, decision: Decision, photos: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _about(reading: ProjectReading, decision: Decision, photos: Mapping[str, Any]) -> dict[str, Any]:
     classes = {
         name: {
             "role": decision.roles[name],
@@ -76,7 +69,7 @@ def _about(
         "project": reading.project_id,
         "base_photos": decision.base_photos,
         "classes": classes,
-        "photos": photos,
+        **photos,
         "policy": _POLICY,
         "notes": [*reading.notes, *decision.notes],
     }
@@ -84,41 +77,10 @@ def _about(
 
 def _told(photo: ProjectPhoto, has_mask: bool, decision: Decision) -> dict[str, Any]:
     """What the manifest says of one photo: who labelled it, what counts, what a model proposed."""
-    chosen = photo.work.mask_opinion
     whole = "whole" if is_base(photo, decision.classes) else "part"
+    held_out = photo.is_held_out and has_mask  # without a mask there is nothing to score
     return {
-        "task": photo.work.task_id,
-        "held_out": photo.is_held_out and has_mask,  # without a mask there is nothing to score
+        **about_clip(photo.work, photo.name, "held_out" if held_out else "train"),
         "mask": whole if has_mask else "none",
-        "annotations": [_told_opinion(opinion, opinion is chosen) for opinion in photo.work.opinions],
-        "agreement": {label: round(value, 4) for label, value in photo.work.agreement().items()},
+        "agreement": agreement(photo.work, by_frame=False),
     }
-
-
-def _told_opinion(opinion: Opinion, masks_count: bool) -> dict[str, Any]:
-    return {
-        "annotation": opinion.annotation_id,
-        "by": opinion.user,
-        "saved_at": opinion.saved_at,
-        "tags": list(opinion.tags),
-        "masks_count": masks_count,
-        "masks": [
-            {
-                "region": mask.region_id,
-                "class": mask.label,
-                "origin": mask.origin,
-                "proposed_by": mask.proposed_by,
-                "pixels": mask.digest,
-            }
-            for mask in opinion.masks
-        ],
-        "refused": list(opinion.refused),
-    }
-
-
-def _index_png(labels: NDArray[np.uint8]) -> bytes:
-    picture = Pillow.fromarray(labels).convert("L")
-    picture.putpalette(davis_palette().tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -21,9 +21,10 @@ from backends.settings import Settings, to_env
 from backends.weak_shot.loaders import open_photos
 from pipelines import cli
 from pipelines.export.snapshot import Snapshot, open_snapshot
+from pipelines.export.tasks import TooLittle, unsubmitted
 from pipelines.train import train
-from pipelines.weak_shot_project.classes import Enough, TooLittle, decide
-from pipelines.weak_shot_project.reading import ProjectReading, read_project, unsubmitted
+from pipelines.weak_shot_project.classes import Enough, decide
+from pipelines.weak_shot_project.reading import ProjectReading, read_project
 from pipelines.weak_shot_project.run import Outcome, Wishes, train_project
 from pipelines.weak_shot_project.snapshot import write_snapshot
 from tests.label_studio import LabelStudioServer
@@ -229,7 +230,7 @@ def test_no_novel_pixel_is_in_a_mask_that_trains(full: Full) -> None:
 
 
 def test_the_manifest_says_who_and_what(full: Full) -> None:
-    told = full.snapshot.manifest["photos"]
+    told = full.snapshot.manifest["clips"]
     two = told[named(full.tasks["two people"])]
     assert [a["masks_count"] for a in two["annotations"]] == [False, True] and two["agreement"]["skin"] < 1
     assert {a["by"] for a in two["annotations"]} == {full.project.server.username}
@@ -338,7 +339,7 @@ def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
 
     outcome = run()
     assert outcome.run == begun and "going on with" in said[0]
-    assert named(newer) not in outcome.snapshot.manifest["photos"], "a run keeps to its snapshot"
+    assert named(newer) not in outcome.snapshot.manifest["clips"], "a run keeps to its snapshot"
     registry = Registry(settings.models_dir)
     version = next(v for v in registry.versions("weak_shot") if v.name == outcome.version)
     assert version.weights.read_bytes() == outcome.weights.read_bytes() and not version.is_served
@@ -351,7 +352,7 @@ def test_a_project_becomes_a_version(full: Full, tmp_path: Path) -> None:
         return outcome.weights
 
     later = run(trainer=done)
-    assert later.run != begun and named(newer) in later.snapshot.manifest["photos"]
+    assert later.run != begun and named(newer) in later.snapshot.manifest["clips"]
     assert run(trainer=done).run == later.run, "the same snapshot, the same run folder"
     full.project.client.delete_task(newer)
 

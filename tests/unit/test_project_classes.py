@@ -9,7 +9,8 @@ import pytest
 
 from backends.core.errors import BadInput
 from backends.weak_shot.classes import ClassSet
-from pipelines.weak_shot_project.classes import Decision, Enough, ProjectPhoto, TooLittle, decide, label_map
+from pipelines.export.tasks import TooLittle
+from pipelines.weak_shot_project.classes import Decision, Enough, ProjectPhoto, decide, label_map
 from tests.project_house import CLASSES, SIZE_HW, block, painted, photo, ticked
 
 SKIN, HAT, DOG = block(2, 12, 2, 12), block(10, 20, 10, 20), block(5, 8, 15, 25)
