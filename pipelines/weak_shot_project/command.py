@@ -35,7 +35,8 @@ def train_project(args: Namespace) -> int:
     )
     outcome = run(args.project, settings, wishes, progress=bar, say=_say)
     print(f"weights: {outcome.weights}")
-    print(f"version: {outcome.version}; `maskloop promote {ALGORITHM} {outcome.version}` serves it")
+    serve = f"maskloop promote {ALGORITHM} {outcome.version} --project {args.project}"
+    print(f"version: {outcome.version}; `{serve}` serves it there")
     return 0
 
 

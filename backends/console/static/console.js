@@ -95,7 +95,7 @@ function ownFacts(own) {
     return node;
   });
   const more = own.length - OWN_SHOWN;
-  if (more > 0) shown.push(fact(more + (more === 1 ? " more project" : " more projects") + " with an own version", null));
+  if (more > 0) shown.push(fact(more + (more === 1 ? " more has its" : " more have their") + " own version", null));
   return shown;
 }
 
