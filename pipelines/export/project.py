@@ -65,6 +65,8 @@ class ProjectWork:
     """Of the whole project."""
     untouched: int = 0
     """Tasks in which nobody has saved anything."""
+    label_config: str = field(default="", repr=False)
+    """The configuration's XML."""
 
 
 def work_of(project_id: int, settings: Settings, *, progress: Track = quiet) -> ProjectWork:
@@ -98,7 +100,8 @@ def read_project_work(
     LabelStudioDown, TokenRefused, and BadInput for an unknown project.
     """
     project = client.project(project_id)
-    config = LabelConfig.parse(str(project.get("label_config") or ""))
+    xml = str(project.get("label_config") or "")
+    config = LabelConfig.parse(xml)
     kind = kind_of(config)
     reader = _ClipReader(config, kind, files, machine, proposals, max_pixels)
     found = read_tasks(client, project_id, is_annotated, reader.clip, progress)
@@ -111,6 +114,7 @@ def read_project_work(
         found.notes,
         found.total,
         found.idle,
+        xml,
     )
 
 
