@@ -32,7 +32,7 @@ class ServedVersions:
         The others may be made before there are weights for them: what people do there is what they are
         learned from.
         """
-        algorithm = TAGS if makes_masks(schema) else SCENES if labels_clips(schema) else VIDEO
+        algorithm = algorithm_of(schema)
         if algorithm == VIDEO:
             return self.of(VIDEO, project)
         try:
@@ -64,3 +64,8 @@ class ServedVersions:
         """What the console's line says; raises SetupFault when the video model has no weights."""
         own = [{"project": project, "versions": named} for project, named in self.own().items()]
         return {"version": self.of(VIDEO), "own": own}
+
+
+def algorithm_of(schema: str) -> str:
+    """The algorithm that a labelling configuration is worked on with."""
+    return TAGS if makes_masks(schema) else SCENES if labels_clips(schema) else VIDEO

@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backends import access
 from backends.console import views
+from backends.console.project_views import ProjectBoard
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
 from backends.labelstudio.context import parse_project
@@ -57,6 +58,7 @@ class Parts:
     settings: Settings
     predictor: Predictor
     board: views.Board
+    projects: ProjectBoard
     gauges: Gauges
     notices: Notices
     served: Callable[[str, int], str]
@@ -127,7 +129,8 @@ def create_app(parts: Parts) -> Flask:
     _add_protocol(app, parts)
     _add_reports(app, parts)
     _add_error_handlers(app, parts)
-    app.register_blueprint(views.blueprint(parts.board, _Door(secret, settings.host, settings.allowed_hosts)))
+    door = _Door(secret, settings.host, settings.allowed_hosts)
+    app.register_blueprint(views.blueprint(parts.board, door, parts.projects))
     return app
 
 

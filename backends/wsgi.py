@@ -31,6 +31,7 @@ from backends.ledger import Ledger
 from backends.next_clip import NextClip
 from backends.notices import Notices
 from backends.predict import Answers
+from backends.project_board import ProjectAbouts, ProjectPages
 from backends.registry import Registry
 from backends.saved_work import SavedWork
 from backends.served_versions import SCENES, TAGS, VIDEO, ServedVersions
@@ -122,6 +123,15 @@ def _assemble(
     public_url = settings.label_studio_public_url or settings.label_studio_url
     tag_board = TagBoard(ledger, notices, tag_batches, client, public_url)
     board = ConsoleBoard(ledger, queue, notices, anchors, client, versions.shown, public_url, tag_board)
+    projects = ProjectPages(
+        settings.data_dir,
+        versions.registry,
+        ledger,
+        notices,
+        ProjectAbouts(client),
+        public_url,
+        lambda project: queues.enqueue_report(ledger, redis, queues.ReportRequest(project)),
+    )
     answers = Answers(
         gestures, anchors, ledger, notices, enqueue, tag_batches, clip_labels, settings.predict_budget_s
     )
@@ -130,6 +140,7 @@ def _assemble(
         settings,
         answers,
         board,
+        projects,
         board,
         notices,
         versions.for_config,

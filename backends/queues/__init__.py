@@ -9,6 +9,7 @@ from __future__ import annotations
 from backends.queues.connection import connect, ensure_up
 from backends.queues.improvement import IMPROVE, ImproveRequest
 from backends.queues.reconcile import Reconciled, reconcile
+from backends.queues.reports import REPORT, ReportRequest
 from backends.queues.requests import ClipRequest, PropagationRequest, PseudoLabelRequest
 from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGATE, TRAIN, WARM_QUEUES
 from backends.queues.verbs import (
@@ -17,6 +18,7 @@ from backends.queues.verbs import (
     enqueue_improvement,
     enqueue_propagation,
     enqueue_pseudo_label,
+    enqueue_report,
     retry,
     want_figures,
     workers_alive,
@@ -29,6 +31,7 @@ __all__ = [
     "IO",
     "MAINTENANCE",
     "PROPAGATE",
+    "REPORT",
     "TRAIN",
     "WARM_QUEUES",
     "ClipRequest",
@@ -36,12 +39,14 @@ __all__ = [
     "PropagationRequest",
     "PseudoLabelRequest",
     "Reconciled",
+    "ReportRequest",
     "cancel",
     "connect",
     "enqueue_clip",
     "enqueue_improvement",
     "enqueue_propagation",
     "enqueue_pseudo_label",
+    "enqueue_report",
     "ensure_up",
     "reconcile",
     "retry",

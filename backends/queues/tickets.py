@@ -13,6 +13,7 @@ from backends.core.errors import SetupFault
 from backends.ledger import JobRow
 from backends.queues.connection import redis_errors
 from backends.queues.improvement import IMPROVE
+from backends.queues.reports import REPORT
 from backends.queues.requests import LABEL_CLIP, PSEUDO_LABEL, PSEUDO_LABEL_NOW
 
 INTERACTIVE = "interactive"  # answers someone waits for
@@ -31,6 +32,7 @@ _FUNCTIONS = {  # kind -> queue, function
     LABEL_CLIP: (BATCH, "pipelines.jobs.label_clip"),
     PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
     IMPROVE: (TRAIN, "pipelines.trainings.improve"),
+    REPORT: (MAINTENANCE, "pipelines.loop.report_job.make"),
 }
 _DELIVER = "pipelines.jobs.deliver"
 _MEASURE = "pipelines.clip_figures.measure"

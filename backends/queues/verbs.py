@@ -12,6 +12,7 @@ from backends.core.errors import BadInput, NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
 from backends.queues.improvement import ImproveRequest
+from backends.queues.reports import ReportRequest
 from backends.queues.requests import (
     LABEL_CLIP,
     ClipRequest,
@@ -60,6 +61,15 @@ def enqueue_improvement(ledger: Ledger, redis: Redis, request: ImproveRequest) -
 
     Raises NoWorker or RedisDown before anything is stored.
     """
+    return _enqueue_alone(ledger, redis, request)
+
+
+def enqueue_report(ledger: Ledger, redis: Redis, request: ReportRequest) -> JobRow:
+    """Want the report of a project made anew; otherwise as :func:`enqueue_improvement`."""
+    return _enqueue_alone(ledger, redis, request)
+
+
+def _enqueue_alone(ledger: Ledger, redis: Redis, request: Request) -> JobRow:
     ensure_up(redis)
     wanted = request.wanted()
     _ensure_worker(ledger, queue_of(wanted.kind))

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from backends.core.errors import NoWorker, SetupFault
+from backends.core.errors import BadInput, NoWorker, SetupFault
 from backends.gate import Counters, Gate
 from backends.notices import Notices
 from backends.server import Parts, create_app
@@ -74,11 +74,35 @@ class StubBoard:
         return {"maskloop_jobs": [({"state": "done"}, 3)]}
 
 
+class StubProjects:
+    """One project, number 3, with a report and a picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[tuple[str, Any]] = []
+
+    def state(self, project_id: int) -> dict[str, Any]:
+        return {"project": {"id": project_id}}
+
+    def report(self, project_id: int) -> dict[str, Any]:
+        if project_id != 3:
+            raise BadInput(f"project {project_id} has no report yet; press Refresh")
+        return {"format": 1}
+
+    def example(self, project_id: int, run: str, name: str) -> Path:
+        self.asked.append(("example", (project_id, run, name)))
+        return self.folder / name
+
+    def refresh(self, project_id: int) -> str:
+        self.asked.append(("refresh", project_id))
+        return "making it"
+
+
 class House:
     """The app with stubs behind it."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.predictor, self.board = StubPredictor(), StubBoard()
+        self.predictor, self.board, self.projects = StubPredictor(), StubBoard(), StubProjects(folder)
         self.notices = Notices(folder / "ledger.sqlite3")
         self.gate = Gate(2)
         self.version: str | None = "video_object-1a2b3c4d"
@@ -88,6 +112,7 @@ class House:
                 Settings(data_dir=folder, **settings),
                 self.predictor,
                 self.board,
+                self.projects,
                 self.board,
                 self.notices,
                 self._served,
