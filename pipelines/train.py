@@ -33,6 +33,7 @@ def train(
     device: str = "cpu",
     fresh: bool = False,
     fold: int = 0,
+    tune: bool = False,
 ) -> Path:
     """Train ``algorithm`` on ``data`` in run folder ``out``; returns the weights' path.
 
@@ -41,7 +42,8 @@ def train(
     ``overrides`` are ``KEY=VALUE`` with VALUE in JSON and dots for nested names (``sample.paste=0.5``). A run
     that was stopped goes on where it was unless ``fresh``. ``trunk`` is a file or the word ``download``: then
     the config's trunk is fetched into ``trunks_dir`` (download.fetch_trunk says what that raises). Started by
-    torchrun, the processes share each batch. Raises BadInput for unknown settings.
+    torchrun, the processes share each batch. ``tune``: weak_shot's classifier and final network begin with
+    those of ``start_from`` too, as the other algorithms do anyway. Raises BadInput for unknown settings.
     """
     if algorithm not in TRAINABLE:
         raise BadInput(f"unknown algorithm {algorithm!r}; trainable: {', '.join(TRAINABLE)}")
@@ -69,6 +71,7 @@ def train(
             start_from=start_from,
             device=own_device,
             **({} if stills is None else {"photos": stills}),
+            **({"tune": True} if tune and algorithm == "weak_shot" else {}),
         )
     return weights
 

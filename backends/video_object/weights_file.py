@@ -23,3 +23,10 @@ def with_confidence(weights: Path, calibration: Calibration, out: Path) -> None:
     """Copy ``weights`` to ``out`` (the same file is fine) with ``calibration`` in the metadata."""
     tensors, metadata = read_tensors(weights)
     save_atomically(tensors, out, metadata | {"confidence": calibration.text()})
+
+
+def keep_confidence(start_from: Path, weights: Path) -> None:
+    """Let ``weights`` read their confidence as those that they began with do, until it is fitted anew."""
+    if fitted := read_tensors(start_from)[1].get("confidence"):
+        tensors, metadata = read_tensors(weights)
+        save_atomically(tensors, weights, metadata | {"confidence": fitted})

@@ -43,6 +43,7 @@ def train(
     *,
     trunk: Path | None = None,
     start_from: Path | None = None,
+    tune: bool = False,
     device: str = "cpu",
 ) -> Path:
     """Run (or go on with) the stages in ``out``; returns ``weights.safetensors``, a bundle of all networks.
@@ -50,21 +51,26 @@ def train(
     ``pair.safetensors`` beside it holds boundary and affinity alone, for other runs to start from.
 
     ``trunk`` is a file of ImageNet weights. ``start_from`` is a bundle: its boundary and affinity networks
-    are taken as they are, so that only classifier and final network are trained. Raises BadInput when the
-    photos cannot teach the novel classes, for a folder of other settings, and for weights on another trunk.
+    are taken as they are, so that only classifier and final network are trained; with ``tune`` these begin
+    with the bundle's, class by class of the same name. Raises BadInput when the photos cannot teach the
+    novel classes, for a folder of other settings, and for weights on another trunk.
     """
-    taught = {} if start_from is None else carried(weights_file.load(start_from), config)
+    bundle = None if start_from is None else weights_file.load(start_from)
+    taught = {} if bundle is None else carried(bundle, config)
+    begun = begun_with(bundle) if bundle is not None and tune else {}
+    known = bundle.classes.names if bundle is not None else ()
     notes = check(photos, config.masks, taught=set(CARRIED) <= set(taught))
     for note in (*photos.notes, *notes):
         print(f"note: {note}", file=sys.stderr)
     loop.claim(config, out)
     album = Album(photos, config.long_side_px, Shelf(config.memory_mb * 1_000_000))
-    stages = Stages(config, Means(album, in_run(out), trunk, taught, device))
-    bundle = bundle_of(stages)
-    weights_file.save(bundle, out / WEIGHTS)
-    if bundle.affinity is not None:
-        weights_file.save(replace(bundle, classifier=None, segmentation=None), out / PAIR)
+    stages = Stages(config, Means(album, in_run(out), trunk, taught, device, begun, known))
+    made = bundle_of(stages)
+    weights_file.save(made, out / WEIGHTS)
+    if made.affinity is not None:
+        weights_file.save(replace(made, classifier=None, segmentation=None), out / PAIR)
     began = {"trunk": trunk.name if trunk else "random weights", "taught": sorted(taught)}
+    began |= {"tuned": sorted(begun)} if begun else {}
     write_card(out, config, photos, [*photos.notes, *notes], began)
     return out / WEIGHTS
 
@@ -74,6 +80,11 @@ def carried(bundle: Bundle, config: TrainingConfig) -> dict[str, Mapping[str, Te
     if bundle.trunk != config.trunk:
         raise BadInput(f"the weights to start from stand on {bundle.trunk}, the config wants {config.trunk}")
     return {name: network.state_dict() for name, network in bundle.parts.items() if name in CARRIED}
+
+
+def begun_with(bundle: Bundle) -> dict[str, Mapping[str, Tensor]]:
+    """The weights that classifier and final network may learn on from."""
+    return {name: network.state_dict() for name, network in bundle.parts.items() if name not in CARRIED}
 
 
 def bundle_of(stages: Stages) -> Bundle:

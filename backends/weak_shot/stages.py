@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backends.training.carry import carried
 from backends.weak_shot import grid, networks, subjects, targets
 from backends.weak_shot.album import Album, fingerprint
 from backends.weak_shot.labels import Labels
@@ -39,6 +40,9 @@ class Means:
     taught: Mapping[str, Mapping[str, Tensor]] | None = None
     """Weights of networks that come trained, by name; these stages are not trained again."""
     device: str = "cpu"
+    begun: Mapping[str, Mapping[str, Tensor]] | None = None
+    """Weights that networks begin with and learn on from, by name; ``begun_classes`` are their classes."""
+    begun_classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Stages:
             "classes": list(album.photos.classes.names),
         }
         base: list[Photo] = []
-        if c.response == "shares" and c.response_gt:
+        if c.response == "objects" or (c.response == "shares" and c.response_gt):
             base = [p for p in photos if album.photos.is_base(p)]
             settings["base"] = fingerprint(base)
         pupil = Pupil(kind, "classifier", c.classifier, settings)
@@ -213,15 +217,25 @@ class Stages:
             "trunk": c.trunk,
             "amp": c.amp,
         }
-        everything |= {"long_side_px": c.long_side_px, "began_with": file_digest(m.trunk)}
+        begun = (m.begun or {}).get(pupil.name)
+        began_with = file_digest(m.trunk) if begun is None else subjects.digest_of(begun)
+        everything |= {"long_side_px": c.long_side_px, "began_with": began_with}
         folder = self._place(pupil.kind, everything, pupil.name)
         if m.trunk is not None:
             subjects.load_trunk(network, pupil.kind, c.trunk, m.trunk)
+        if begun is not None:
+            self._begin(network, pupil.kind, begun)
         how = subjects.LOSSES[pupil.kind]
         training = Training(network, how, budget, seed=c.seed, amp=c.amp, device=m.device)
         every, draw = c.checkpoint_every, self._draw(lesson, budget)
         found = learn(training, draw, budget, folder, checkpoint_every=every, label=pupil.kind)
         return subjects.filled(network, found, pupil.name).to(m.device).eval()
+
+    def _begin(self, network: nn.Module, kind: str, begun: Mapping[str, Tensor]) -> None:
+        """Fill ``network`` with what other weights know; what they knew of a class goes by its name."""
+        before, names = self.means.begun_classes, self.album.photos.classes.names
+        make = partial(subjects.build, kind, self.config.trunk)
+        network.load_state_dict(carried(begun, before, network, names, make), strict=False)
 
     def _place(self, stage: str, settings: Mapping[str, Any], name: str | None = None) -> Path:
         self._keys[name or stage] = digest(settings)

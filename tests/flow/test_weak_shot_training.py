@@ -135,6 +135,37 @@ def test_a_project_begins_with_the_pair_of_another_run(whole: Path, tmp_path: Pa
         train("weak_shot", data=fruit, out=tmp_path / "other", overrides=other, start_from=begun)
 
 
+def test_a_tuned_run_learns_on_from_classifier_and_final_network_by_class(
+    whole: Path, tmp_path: Path
+) -> None:
+    classes = {"names": ["fish", "crab", "cat"], "novel": ["fish"]}
+    photos = {"a": [1, 2], "b": [3], "c": [3], "d": [2], "e": [1], "f": [1, 3], "g": [2]}
+    sea = make_snapshot(tmp_path / "sea", classes, photos)
+    still = ["learning_rate", "trunk_rate"]
+    rates = [f"{name}.{rate}=0.0" for name in ("classifier", "segmentation") for rate in still]
+    start = whole / "weights.safetensors"
+    out = train(
+        "weak_shot",
+        data=sea,
+        out=tmp_path / "run",
+        overrides=[*settings(), *rates],
+        start_from=start,
+        tune=True,
+    )
+    now, before = weights_file.load(out), weights_file.load(start)
+    head = now.classifier.head.weight, before.classifier.head.weight  # type: ignore[union-attr]
+    assert torch.allclose(head[0][0], head[1][2], atol=1e-3) and torch.allclose(
+        head[0][2], head[1][0], atol=1e-3
+    )
+    assert not any(torch.allclose(head[0][1], row, atol=1e-3) for row in head[1]), "nobody knew crabs"
+    rows = now.segmentation.classes.bias, before.segmentation.classes.bias  # type: ignore[union-attr]
+    assert torch.allclose(rows[0][0], rows[1][0], atol=1e-3), "the background"
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["began_with"]["tuned"] == [
+        "classifier",
+        "segmentation",
+    ]
+
+
 def test_a_loss_that_is_no_number_stops_the_run(data: Path, tmp_path: Path) -> None:
     wild = [*settings(6), "classifier.learning_rate=1e30", "classifier.trunk_rate=1e30"]
     with pytest.raises(BadInput, match=r"classifier: loss is .* lower learning_rate"):
