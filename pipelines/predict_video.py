@@ -23,9 +23,10 @@ from backends.core.types import Image
 from backends.video_semantic.consistency import SMALLEST, Agreement, Consistency
 from backends.video_semantic.reader import Answer, Labels, resized_labels
 from pipelines.atomic import write_json
+from pipelines.mask_folder import sha256
 from pipelines.media.palette import index_png
 from pipelines.out_folder import check_out, write_names
-from pipelines.predict_video_record import Done, Record, digest_of, open_record, sha256
+from pipelines.predict_video_record import Done, Record, digest_of, open_record
 from pipelines.progress import Track, quiet
 
 CLASSES, CONSISTENCY = "classes.json", "consistency.json"
@@ -138,11 +139,11 @@ class _Run:
         if (found := self.record.finished(name, seen)) is not None:
             self.outcome.kept += 1
             self.is_current = False
-            return found, read_index_mask(self.record.path(name), max_pixels=self.max_pixels)
+            return found, read_index_mask(self.record.mask_path(name), max_pixels=self.max_pixels)
         if self.record.is_foreign(name):
             raise BadInput(
-                f"{self.record.path(name)} was changed or was there before; it is left alone, move it away "
-                "for a new one"
+                f"{self.record.mask_path(name)} was changed or was there before; it is left alone, "
+                "move it away for a new one"
             )
         started = time.perf_counter()
         try:

@@ -15,10 +15,11 @@ from backends.core.images import MAX_PIXELS, SUFFIXES, open_image
 from backends.core.types import Image
 from backends.weak_shot.classes import ClassSet
 from backends.weak_shot.loaders.folders import read_json, tags_of
+from pipelines.mask_folder import sha256
 from pipelines.media.palette import index_png
 from pipelines.out_folder import check_out, write_names
 from pipelines.progress import Track, quiet
-from pipelines.pseudo_label_record import SCORES, Done, Record, open_record, sha256
+from pipelines.pseudo_label_record import SCORES, Done, Record, open_record
 
 CLASSES = "classes.json"
 

@@ -1,20 +1,20 @@
 """What ``maskloop pseudo-label`` has done in a folder: it goes on from there and spares others' work.
 
-``scores.json`` is whole whenever it is there; while a run lasts, each finished photo is one more line in a
-journal beside it, written before the mask itself. After SIGKILL the journal is still there and is read again.
+``scores.json`` is whole whenever it is there; while a run lasts, each finished photo is one more line in the
+folder's journal. After SIGKILL the journal is still there and is read again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput
-from pipelines.atomic import write_bytes, write_json
+from pipelines.atomic import write_json
+from pipelines.mask_folder import MaskFolder, journal_lines
 
 SCORES = "scores.json"
 JOURNAL = ".pseudo-label.jsonl"
@@ -39,36 +39,15 @@ class Done:
         return min(self.trust.values(), default=1.0)
 
 
-@dataclass
-class Record:
-    """All that was finished in ``out`` by weights of one version."""
-
-    out: Path
-    version: str
-    done: dict[str, Done] = field(default_factory=dict)
-    _ours: dict[str, set[str]] = field(default_factory=dict)  # digests of masks that were made here
+class Record(MaskFolder[Done]):
+    """All that was finished in a folder by weights of one version."""
 
     def finished(self, name: str, image_sha256: str, tags: tuple[str, ...]) -> Done | None:
         """The photo's entry when its mask is there, untouched, from the same picture and tags."""
-        found = self.done.get(name)
+        found = self.untouched(name)
         if found is None or (found.image_sha256, found.tags) != (image_sha256, tags):
             return None
-        path = self.mask_path(name)
-        return found if path.is_file() and sha256(path.read_bytes()) == found.mask_sha256 else None
-
-    def is_foreign(self, name: str) -> bool:
-        """Whether a mask lies there that was not made here, or was changed since."""
-        path = self.mask_path(name)
-        return path.exists() and sha256(path.read_bytes()) not in self._ours.get(name, set())
-
-    def write(self, entry: Done, png: bytes) -> None:
-        """Write a finished photo's mask. The journal knows it first: whatever ends us, the file is ours."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"version": self.version, **asdict(entry)}, ensure_ascii=False, allow_nan=False)
-        with (self.out / JOURNAL).open("a", encoding="utf-8") as stream:
-            stream.write(f"\n{line}\n")  # the first break ends a line that a kill cut off
-        write_bytes(self.mask_path(entry.name), png)
-        self._take(entry)
+        return found
 
     def close(self, *, complete: bool, refused: Mapping[str, str]) -> None:
         """Write ``scores.json``; the journal goes when the run is ``complete``."""
@@ -82,14 +61,6 @@ class Record:
         if complete:
             (self.out / JOURNAL).unlink(missing_ok=True)
 
-    def mask_path(self, name: str) -> Path:
-        """Where the photo's mask goes."""
-        return self.out / f"{name}.png"
-
-    def _take(self, entry: Done) -> None:
-        self.done[entry.name] = entry
-        self._ours.setdefault(entry.name, set()).add(entry.mask_sha256)
-
 
 def open_record(out: Path, version: str) -> Record:
     """What was done in ``out`` so far, nothing for a new folder.
@@ -97,20 +68,16 @@ def open_record(out: Path, version: str) -> Record:
     Raises BadInput when the masks there are another version's (their numbers may mean other classes) and when
     ``scores.json`` is not one of ours.
     """
-    record = Record(out, version)
-    for value in (*_of_scores(out / SCORES), *_of_journal(out / JOURNAL)):
+    record = Record(out, version, JOURNAL)
+    for value in (*_of_scores(out / SCORES), *journal_lines(out / JOURNAL)):
         if value.get("version") != version:
             raise BadInput(
                 f"--out {out} holds masks of {value.get('version')}, and these weights are {version}; "
                 "choose another folder"
             )
-        record._take(_entry(out, value))
+        entry = _entry(out, value)
+        record.take(entry, entry.mask_sha256)
     return record
-
-
-def sha256(data: bytes) -> str:
-    """64 hex characters."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def _of_scores(path: Path) -> Iterable[dict[str, Any]]:
@@ -123,17 +90,6 @@ def _of_scores(path: Path) -> Iterable[dict[str, Any]]:
         raise BadInput(f"{path}: not written by pseudo-label; choose another folder for --out") from error
     for name, told in photos:
         yield {**told, "name": name, "version": version}
-
-
-def _of_journal(path: Path) -> Iterable[dict[str, Any]]:
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:  # empty, or cut off by a kill: its mask was never written
-            continue
-        yield value
 
 
 def _entry(out: Path, value: Mapping[str, Any]) -> Done:

@@ -17,7 +17,7 @@ from backends.core.errors import BadInput, BadMedia
 from backends.core.palette import davis_palette
 from backends.core.types import Image
 from backends.weak_shot.classes import ClassSet
-from pipelines import pseudo_label_record
+from pipelines import mask_folder
 from pipelines.pseudo_label import Outcome, names_by_id, pseudo_label, summary
 from pipelines.pseudo_label_record import JOURNAL
 from tests.tagged_folders import draw, put_json, save_photo
@@ -225,7 +225,7 @@ def test_a_mask_cut_between_journal_and_file_is_no_stranger(
     photos(tmp_path / "images")
     run(tmp_path, TAGS)
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(pseudo_label_record, "write_bytes", stop)
+        patch.setattr(mask_folder, "write_bytes", stop)
         run(tmp_path, {**TAGS, "a": ["dog"]})
     outcome = run(tmp_path, {**TAGS, "a": ["dog"]})
     assert not outcome.refused
