@@ -7,17 +7,14 @@ template made isometric; lc: local correlation; co: centre offset).
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput
-from pipelines.studies.ablation_run import AblationRun, finished, perform, prepare_process
+from pipelines.studies.ablation_run import AblationRun, perform
 from pipelines.studies.ablation_table import draw, summarise, table
 from pipelines.studies.plots import new_figure
+from pipelines.studies.side_by_side import numbers, perform_all
 
 # row -> the network's switches. lc+co+svb is the whole method; with co=aux centres are learned but not used.
 ROWS: dict[str, dict[str, str]] = {
@@ -77,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     panels = new_figure(2, width=7.0) if args.plot else None  # a missing matplotlib is said before hours pass
     runs = plan(args, args.device or current_settings().device)
-    reports = perform_all(runs, args.parallel)
+    reports = perform_all(runs, perform, args.parallel, _line)
     summary = summarise(reports)
     print(table(summary))
     if args.json:
@@ -97,7 +94,7 @@ def plan(args: argparse.Namespace, device: str) -> list[AblationRun]:
     rows = _chosen(args.rows)
     steps = [] if args.steps is None else [f"steps={args.steps}"]
     runs = []
-    for seed in _numbers(args.seeds):
+    for seed in numbers(args.seeds, "--seeds"):
         for row in rows:
             whole = ROWS["lc+co+svb"]
             switches = [f"network.{name}={value}" for name, value in ROWS.get(row, whole).items()]
@@ -122,35 +119,6 @@ def plan(args: argparse.Namespace, device: str) -> list[AblationRun]:
     return runs
 
 
-def perform_all(runs: Sequence[AblationRun], parallel: int) -> list[dict[str, Any]]:
-    """Every run's report, in the runs' order; ``parallel`` processes with an equal share of the cores."""
-    reports = {(run.row, run.seed): report for run in runs if (report := finished(run)) is not None}
-    waiting = [run for run in runs if (run.row, run.seed) not in reports]
-    print(f"{len(reports)} of {len(runs)} runs are done; {len(waiting)} to go", flush=True)
-    if waiting:
-        parallel = max(1, min(parallel, len(waiting)))
-        pool = ProcessPoolExecutor(
-            parallel,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=prepare_process,
-            initargs=(max(1, _cores() // parallel),),
-            max_tasks_per_child=1,
-        )
-        try:
-            futures: list[Future[dict[str, Any]]] = [pool.submit(perform, run) for run in waiting]
-            for future in as_completed(futures):
-                report = future.result()
-                reports[report["row"], report["seed"]] = report
-                score, seconds = report["score"], report["seconds"]
-                print(
-                    f"{report['row']}, seed {report['seed']}: J&F {score['j_and_f']:.1f}, {seconds} s",
-                    flush=True,
-                )
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C each child saves its checkpoint and ends
-    return [reports[run.row, run.seed] for run in runs]
-
-
 def _chosen(rows: str | None) -> list[str]:
     wanted = [name for name in (rows or "").split(",") if name] or list(ROWS)
     if unknown := [name for name in wanted if name not in {**ROWS, **DATA_ROWS}]:
@@ -158,12 +126,6 @@ def _chosen(rows: str | None) -> list[str]:
     return wanted
 
 
-def _numbers(seeds: str) -> list[int]:
-    try:
-        return [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise BadInput(f"--seeds {seeds!r}: wants whole numbers with commas between, such as 0,1") from None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _line(report: dict[str, Any]) -> str:
+    score = report["score"]["j_and_f"]
+    return f"{report['row']}, seed {report['seed']}: J&F {score:.1f}, {report['seconds']} s"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import threading
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.core.errors import BadInput
+from pipelines.studies.side_by_side import REPORT, as_json
 
 if TYPE_CHECKING:
     from backends.video_object.segmenter import VideoObjectSegmenter
@@ -38,21 +34,17 @@ class AblationRun:
     """Switches of the network that are changed after training, and scored in a second report."""
     stills: Path | None = None
 
-
-def finished(run: AblationRun) -> dict[str, Any] | None:
-    """The report of a run that is done, None of one that is not.
-
-    Raises BadInput when the folder holds the report of other settings.
-    """
-    path = run.folder / "report.json"
-    if not path.is_file():
-        return None
-    report: dict[str, Any] = json.loads(path.read_text())
-    if report["settings"] != _settings(run):
-        raise BadInput(
-            f"{run.folder} holds a run with other settings; choose another --out or those settings"
-        )
-    return report
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, as JSON values."""
+        told = {
+            "config": self.config,
+            "short_side": self.short_side,
+            "trunk": self.trunk.name if self.trunk else None,
+            "at_test": dict(self.at_test),
+        }
+        settings: dict[str, Any] = as_json(told)
+        return settings
 
 
 def perform(run: AblationRun) -> dict[str, Any]:
@@ -66,21 +58,13 @@ def perform(run: AblationRun) -> dict[str, Any]:
         weights = run_folder.train(
             config, run.data, run.folder, trunk=run.trunk, photos=run.stills, device=run.device
         )
-        report = {"row": run.row, "seed": run.seed, "settings": _settings(run)}
+        report = {"row": run.row, "seed": run.seed, "settings": run.settings}
         report["score"] = _score(run, weights, config.validation, {})
         if run.at_test:
             report["score_at_test"] = _score(run, weights, config.validation, dict(run.at_test))
     report["seconds"] = json.loads((run.folder / "card.json").read_text())["seconds"]
-    write_json(run.folder / "report.json", report)
+    write_json(run.folder / REPORT, report)
     return report
-
-
-def prepare_process(threads: int) -> None:
-    """What each process does first: take its share of the cores, and end when its parent has ended."""
-    import torch
-
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def opened(run: AblationRun, weights: Path, switches: Mapping[str, Any]) -> VideoObjectSegmenter:
@@ -100,24 +84,3 @@ def _score(
     from pipelines.progress import bar
 
     return evaluate_video_object(opened(run, weights, switches), run.data, sequences, progress=bar)
-
-
-def _settings(run: AblationRun) -> dict[str, Any]:
-    told = {
-        "config": run.config,
-        "short_side": run.short_side,
-        "trunk": run.trunk.name if run.trunk else None,
-        "at_test": dict(run.at_test),
-    }
-    settings: dict[str, Any] = json.loads(
-        json.dumps(told)
-    )  # tuples become lists, as they come back from disk
-    return settings
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        sys.stderr.flush()
-        os._exit(1)

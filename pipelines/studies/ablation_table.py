@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pipelines.studies.spreads import bars, cell, spread
 
 
 def summarise(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -19,9 +20,9 @@ def summarise(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     base, trained = by_row.get("none", {}), {report["row"] for report in reports}
     summary: dict[str, Any] = {}
     for row, scores in by_row.items():
-        summary[row] = {key: _spread([s[key] for s in scores.values()]) for key in ("j", "f", "j_and_f")}
+        summary[row] = {key: spread([s[key] for s in scores.values()]) for key in ("j", "f", "j_and_f")}
         gains = [s["j_and_f"] - base[seed]["j_and_f"] for seed, s in scores.items() if seed in base]
-        summary[row]["gain"] = _spread(gains) if gains else None
+        summary[row]["gain"] = spread(gains) if gains else None
         summary[row] |= {"seeds": list(scores), "trained": row in trained}
     return summary
 
@@ -31,9 +32,9 @@ def table(summary: dict[str, Any]) -> str:
     width = max(len(row) for row in [*summary, "row"])
     lines = [f"{'row':<{width}}  {'J':>12}  {'F':>12}  {'J&F':>12}  {'over none':>12}  seeds"]
     for row, part in summary.items():
-        cells = [_cell(part[key]) for key in ("j", "f", "j_and_f", "gain")]
+        cells = [cell(part[key]) for key in ("j", "f", "j_and_f", "gain")]
         seeds = ",".join(map(str, part["seeds"]))
-        lines.append(f"{row:<{width}}  " + "  ".join(f"{cell:>12}" for cell in cells) + f"  {seeds}")
+        lines.append(f"{row:<{width}}  " + "  ".join(f"{text:>12}" for text in cells) + f"  {seeds}")
     return "\n".join(lines)
 
 
@@ -45,24 +46,8 @@ def draw(summary: dict[str, Any], figure: Any, axes: Sequence[Any], path: Path) 
     gains = {row: part["gain"] for row, part in summary.items() if part["gain"] and part["trained"]}
     labels = ("J&F on the sequences held out", "gain over none with the same seed, points")
     for axis, spreads, label in zip(axes, (scores, gains), labels, strict=True):
-        axis.barh(list(spreads), [spread["mean"] for spread in spreads.values()], color="#9db8d2")
-        for place, spread in enumerate(spreads.values()):
-            axis.plot(spread["each"], [place] * len(spread["each"]), "o", color="#1f3a5f", markersize=4)
-        axis.invert_yaxis()
-        axis.set_xlabel(f"{label} (bars: mean, dots: seeds)")
+        bars(axis, spreads, label)
     save_figure(figure, path)
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    rounded = None if deviation is None else round(deviation, 3)
-    return {"mean": round(statistics.mean(values), 3), "sd": rounded, "each": [round(v, 3) for v in values]}
-
-
-def _cell(spread: dict[str, Any] | None) -> str:
-    if spread is None:
-        return "-"
-    return f"{spread['mean']:.1f}" + ("" if spread["sd"] is None else f" ± {spread['sd']:.1f}")
 
 
 def _words(switches: dict[str, Any]) -> str:

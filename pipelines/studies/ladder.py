@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput
+from pipelines.studies.side_by_side import numbers
 
 _PLAIN = {"seg_gt": False, "aff_gt": False, "boundary": False}
 # shares leave the background its part already, so it needs no steep power
@@ -132,14 +133,6 @@ def chosen(rows: str | None) -> list[str]:
     if unknown := [name for name in wanted if name not in known]:
         raise BadInput(f"--rows {','.join(unknown)}: unknown; known: {', '.join(known)}")
     return wanted
-
-
-def numbers(text: str, option: str) -> list[int]:
-    """``0,1`` -> [0, 1]. Raises BadInput for anything else."""
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise BadInput(f"{option} {text!r}: wants whole numbers with commas between, such as 0,1") from None
 
 
 def _line(report: Mapping[str, Any]) -> str:
