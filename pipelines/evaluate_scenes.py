@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ from backends.core.types import Image
 from backends.video_semantic.consistency import Consistency, Motion, motion
 from backends.video_semantic.networks import SceneNetwork
 from backends.video_semantic.scenes import Footage, Labels, Scenes
-from backends.video_semantic.stream import Stream
+from backends.video_semantic.stream import Scene, Stream
+from backends.video_semantic.switches import Switched
 from pipelines.progress import Track, quiet
 
 SLOWEST_HZ = 5.0
@@ -58,7 +59,6 @@ class Tally:
         self.before = labels
 
 
-@torch.inference_mode()
 def evaluate_video_semantic(
     network: SceneNetwork, scenes: Scenes, *, device: str = "cpu", progress: Track = quiet
 ) -> dict[str, Any]:
@@ -67,21 +67,37 @@ def evaluate_video_semantic(
     ``single_frame`` holds the same at rho 0, ``truth`` the consistency of the labels, ``per_class`` the
     figures by name; null where nothing could be counted. Raises BadMedia and BadMask like Scenes.
     """
-    n = len(scenes.classes)
-    video, single, truth = Tally(n), Tally(n), Tally(n)
     network = network.eval().to(device)
-    for number in range(len(scenes.footage)):
-        _footage(network, scenes, number, (video, single, truth), device, progress)
     looks_back = network.temporal is not None and bool(network.temporal.rho)
-    whole = _figures(video if looks_back else single, scenes.classes)
+    ways: dict[str, Scene] = {"single": Switched(network)} | ({"video": network} if looks_back else {})
+    found = evaluate_ways(ways, scenes, device=device, progress=progress)
     return {
-        **whole,
+        **found["ways"]["video" if looks_back else "single"],
         "looks_back": looks_back,
-        "single_frame": _figures(single, scenes.classes),
+        "single_frame": found["ways"]["single"],
+        **{name: value for name, value in found.items() if name != "ways"},
+    }
+
+
+@torch.inference_mode()
+def evaluate_ways(
+    ways: Mapping[str, Scene], scenes: Scenes, *, device: str = "cpu", progress: Track = quiet
+) -> dict[str, Any]:
+    """Several ways of answering in one pass, frame by frame in turn; motion and truth are worked out once.
+
+    Under ``ways`` stand the figures of each by its name, the rest is what evaluate_video_semantic says of the
+    footage. The ways are on ``device`` and ready to answer. Raises BadMedia and BadMask like Scenes.
+    """
+    n = len(scenes.classes)
+    tallies, truth = {name: Tally(n) for name in ways}, Tally(n)
+    for number in range(len(scenes.footage)):
+        _footage(ways, scenes, number, tallies, truth, device, progress)
+    return {
+        "ways": {name: _figures(tally, scenes.classes) for name, tally in tallies.items()},
         "truth": {k: v for k, v in _figures(truth, scenes.classes).items() if k.startswith("temporal")},
         "frames": sum(len(part.frames) for part in scenes.footage),
         "labelled_frames": len(scenes.labelled()),
-        "pairs": single.steady.pairs,
+        "pairs": max((tally.steady.pairs for tally in tallies.values()), default=0),
         "threads": torch.get_num_threads(),
         "device": device,
     }
@@ -101,33 +117,27 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _footage(
-    network: SceneNetwork,
+    ways: Mapping[str, Scene],
     scenes: Scenes,
     number: int,
-    tallies: tuple[Tally, Tally, Tally],
+    tallies: Mapping[str, Tally],
+    truth: Tally,
     device: str,
     progress: Track,
 ) -> None:
     part = scenes.footage[number]
-    video, single, truth = tallies
-    for tally in tallies:
+    for tally in (*tallies.values(), truth):
         tally.before = None
-    stream, alone = Stream(network), _alone(network)
-    looks_back = network.temporal is not None and bool(network.temporal.rho)
+    pushes = {name: _push(way, part) for name, way in ways.items()}
     frames = progress(_frames(scenes, number), total=len(part.frames), label=part.name)
     before: Image | None = None
     for index, image in frames:
         moved = _moved(part, before, image)
         before = image
-        if part.rate_hz < SLOWEST_HZ:
-            stream.reset()
         rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(device).float() / 255
-        ways: list[tuple[Tally, Push]] = [(single, alone)]
-        if looks_back:
-            ways.append((video, stream.push))
         known = scenes.labels(number, index) if index in part.labels else None
-        for tally, push in ways:
-            found = tally.answer(push, rgb)
+        for name, tally in tallies.items():
+            found = tally.answer(pushes[name], rgb)
             tally.follow(found, moved)
             if known is not None:
                 tally.truth.add(known, found)
@@ -139,10 +149,16 @@ def _frames(scenes: Scenes, number: int) -> Iterator[tuple[int, Image]]:
         yield index, scenes.image(number, index)
 
 
-def _alone(network: SceneNetwork) -> Push:
+def _push(way: Scene, part: Footage) -> Push:
+    """Answers the footage's frames one by one; frames too far apart in time know of no past."""
+    if way.temporal is None or not way.temporal.rho:
+        return lambda rgb: way.decode(way.encode(rgb), (rgb.shape[-2], rgb.shape[-1]))
+    stream = Stream(way)
+
     def push(rgb: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = network(rgb)
-        return answer
+        if part.rate_hz < SLOWEST_HZ:
+            stream.reset()
+        return stream.push(rgb)
 
     return push
 

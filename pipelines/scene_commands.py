@@ -13,6 +13,7 @@ from pipelines.services.installation import current_settings
 
 if TYPE_CHECKING:
     from backends.video_semantic.reader import ClipReader
+    from backends.video_semantic.scenes import Scenes
     from backends.video_semantic.weights_file import SceneWeights
 
 ALGORITHM = "video_semantic"
@@ -29,13 +30,8 @@ def evaluate(args: Namespace) -> int:
 
     settings = current_settings()
     path = weights_path(args.weights, settings)
-    weights = load(path)
     scenes = open_scenes(args.data, args.split)
-    if scenes.classes != weights.classes:
-        raise BadInput(
-            f"{args.data} has the classes {', '.join(scenes.classes)}; {path} knows "
-            f"{', '.join(weights.classes)}: score weights that were trained for these classes"
-        )
+    weights = load_for(scenes, args.data, path)
     device = args.device or settings.device
     report = evaluate_video_semantic(weights.network, scenes, device=device, progress=bar)
     report = {**report, "split": args.split, "version": version_of(ALGORITHM, path)}
@@ -85,6 +81,17 @@ def weights_path(given: Path | None, settings: Settings) -> Path:
     if not path.is_file():
         raise BadInput(f"--weights {path}: no such file")
     return path
+
+
+def load_for(scenes: Scenes, data: Path, path: Path) -> SceneWeights:
+    """The network in ``path`` for the ``scenes`` of ``data``. Raises BadInput, also for other classes."""
+    weights = load(path)
+    if scenes.classes != weights.classes:
+        raise BadInput(
+            f"{data} has the classes {', '.join(scenes.classes)}; {path} knows "
+            f"{', '.join(weights.classes)}: wants weights that were trained for these classes"
+        )
+    return weights
 
 
 def load(path: Path) -> SceneWeights:

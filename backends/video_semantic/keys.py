@@ -45,6 +45,27 @@ class Radii:
         """n_k: keys per query, all past frames together, away from the map's borders."""
         return sum((2 * radius + 1) ** 2 for radius in self.by_age)
 
+    def covers(self, smaller: Radii) -> bool:
+        """Whether all windows of ``smaller`` lie within these."""
+        pairs = zip(self.by_age, smaller.by_age, strict=False)
+        return smaller.frames <= self.frames and all(wanted <= radius for radius, wanted in pairs)
+
+    def rows_of(self, smaller: Radii) -> list[int]:
+        """Which of these n_k keys the windows of ``smaller`` have too, in their order.
+
+        Raises BadInput when one of them reaches further, in space or in time.
+        """
+        if not self.covers(smaller):
+            raise BadInput(
+                f"windows of radii {smaller.by_age}, nearest frame first, reach beyond {self.by_age}"
+            )
+        rows, first = [], 0
+        for radius, wanted in zip(self.by_age, smaller.by_age, strict=False):
+            side, near = 2 * radius + 1, range(radius - wanted, radius + wanted + 1)
+            rows += [first + down * side + across for down in near for across in near]
+            first += side**2
+        return rows
+
 
 @dataclass(frozen=True)
 class Tile:

@@ -51,6 +51,11 @@ STUDIES: dict[str, tuple[str, str, str]] = {
         "maskloop study clicks --data davis/ --sequences bear,bus --json clicks.json --plot clicks.png",
         "pipelines.studies.clicks",
     ),
+    "looking-back": (
+        "train attention over time with its switches set one way and another, score each and draw the bars",
+        "maskloop study looking-back --data camvid/ --start-from single.safetensors --out runs/looking-back",
+        "pipelines.studies.looking_back",
+    ),
     "ladder": (
         "train the weak-shot method part by part, from raw responses to all masks, and score every row",
         "maskloop study ladder --data ccp/ --trunk mobilenet_v2.pth --out runs/ladder --folds 0,1",
