@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from backends.core.errors import BadInput, Cancelled, MaskLoopError, SetupFault, Unavailable
-from pipelines import arguments, commands, model_commands, scene_commands, tag_commands
+from pipelines import (
+    arguments,
+    commands,
+    data_arguments,
+    data_commands,
+    model_commands,
+    scene_commands,
+    tag_commands,
+)
 from pipelines.studies import add_studies
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -187,6 +195,12 @@ _COMMANDS = {
         "maskloop make-masks 3 --wait",
         arguments.make_masks,
         tag_commands.make_masks,
+    ),
+    "export": (
+        "write what people submitted in a project as a data set, in one of eight formats",
+        "maskloop export --project 1 --format coco --out coco/",
+        data_arguments.export,
+        data_commands.export,
     ),
     "jobs": (
         "list jobs, cancel one or try one again",

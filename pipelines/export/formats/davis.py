@@ -37,7 +37,7 @@ def write(work: ProjectWork, out: Path, *, progress: Track = quiet) -> tuple[str
     for clip in clips:
         for label in _late(clip):
             losses.add(_LATE, f"{label!r} in {clip.name}")
-    frames = (frame for clip in clips for frame in frames_of(clip, work))
+    frames = (frame for clip in clips for frame in frames_of(clip, work, losses))
     for frame in progress(frames, total=count_frames(work), label="davis"):
         picture = put_frame(frame, out / "JPEGImages" / "480p" / frame.clip.name, frame.name, losses)
         tell_not_jpeg(picture, frame, losses)

@@ -1,8 +1,8 @@
 """What a format writes of a project: its frames with the masks that count, and what a plane keeps.
 
 Numbers of labels follow the configuration, from 1, in every clip and format: an object keeps its number
-however often it is exported. Where masks lie over each other, the one painted later lies on top, as in the
-editor.
+however often it is exported. Where masks overlap, the same is seen as in snapshots: of objects the later
+label, so that nothing flickers; of classes a person's mask over a model's, then the later one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ NOT_LABELLED = 255
 
 _UNREADABLE = "left out, for a mask in them cannot be read: {count} frames ({first} first)"
 _WITHOUT = "left out, for they have no mask: {count} frames ({first} first)"
-_OVERLAP = (
-    "pixels of several objects, given to the one painted last: {amount} on {count} frames ({first} first)"
-)
+_OVERLAP = "pixels of several objects, given to the topmost: {amount} on {count} frames ({first} first)"
 _HIDDEN = "lost, for they lie wholly under others: {count} masks ({first} first)"
 _TAGS_ONLY = "left out, for they have tags and no mask: {count} tasks ({first} first)"
 
@@ -98,7 +96,7 @@ class FrameWork:
 
     @cached_property
     def regions(self) -> tuple[Thing, ...]:
-        """One per region and label, in the order they were painted."""
+        """One per region and label, from the bottom to the top."""
         return tuple(Thing(self._number(one.label), one.label, one.mask, (one,)) for one in self.saved)
 
     @cached_property
@@ -143,33 +141,31 @@ def clips_with_masks(work: ProjectWork, losses: Losses) -> list[LabelledClip]:
     return found
 
 
-def frames_of(clip: LabelledClip, work: ProjectWork) -> Iterator[FrameWork]:
-    """Every frame of a clip, those without a mask too."""
-    names = frame_names(clip)
-    by_frame: dict[int, list[SavedMask]] = {}
+def frames_of(clip: LabelledClip, work: ProjectWork, losses: Losses) -> Iterator[FrameWork]:
+    """Every frame of a clip, those without a mask too; left out and told where a mask cannot be read."""
     opinion = clip.work.mask_opinion
-    for saved in opinion.masks if opinion else ():
-        by_frame.setdefault(saved.frame_index, []).append(saved)
-    for index in range(len(clip.frames)):
-        yield FrameWork(clip, index, names[index], tuple(by_frame.get(index, ())), work.labels)
+    names = frame_names(clip)
+    for index, name in enumerate(names):
+        saved = [mask for mask in opinion.masks if mask.frame_index == index] if opinion else []
+        frame = FrameWork(clip, index, name, _stacked(saved, work), work.labels)
+        if opinion and index in opinion.doubtful_frames:
+            losses.add(_UNREADABLE, frame)
+        else:
+            yield frame
 
 
 def stills(work: ProjectWork, losses: Losses) -> Iterator[FrameWork]:
     """The frames that stand for themselves in a format of pictures.
 
-    Left out and told: frames with a mask that cannot be read, and those of whole scenes that have none. A
-    frame of a clip of objects without any is a picture on which there is none.
+    Those of whole scenes that have no mask are left out and told. A frame of a clip of objects without any is
+    a picture on which there is none.
     """
     for clip in clips_with_masks(work, losses):
-        opinion = clip.work.mask_opinion
-        doubtful = opinion.doubtful_frames if opinion else frozenset()
-        for frame in frames_of(clip, work):
-            if frame.index in doubtful:
-                losses.add(_UNREADABLE, frame)
-            elif not frame.saved and work.kind != "video_object":
-                losses.add(_WITHOUT, frame)
-            else:
+        for frame in frames_of(clip, work, losses):
+            if frame.saved or work.kind == "video_object":
                 yield frame
+            else:
+                losses.add(_WITHOUT, frame)
 
 
 def count_frames(work: ProjectWork) -> int:
@@ -207,3 +203,10 @@ def tell_flat(flat: Flat, frame: FrameWork, losses: Losses) -> None:
 
 def _united(one: Thing, other: Thing) -> Thing:
     return Thing(one.number, one.label, one.mask | other.mask, one.regions + other.regions)
+
+
+def _stacked(saved: Sequence[SavedMask], work: ProjectWork) -> tuple[SavedMask, ...]:
+    """From the bottom to the top; what came later lies over what came earlier of the same rank."""
+    if work.kind == "video_object":
+        return tuple(sorted(saved, key=lambda mask: work.labels.index(mask.label)))
+    return tuple(sorted(saved, key=lambda mask: mask.origin != "accepted"))

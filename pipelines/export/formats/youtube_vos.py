@@ -35,7 +35,7 @@ def write(work: ProjectWork, out: Path, *, progress: Track = quiet) -> tuple[str
     losses = Losses()
     clips = clips_with_masks(work, losses)
     videos: dict[str, Any] = {clip.name: {"objects": {}} for clip in clips}
-    frames = (frame for clip in clips for frame in frames_of(clip, work))
+    frames = (frame for clip in clips for frame in frames_of(clip, work, losses))
     for frame in progress(frames, total=count_frames(work), label="youtube-vos"):
         picture = put_frame(frame, out / "JPEGImages" / frame.clip.name, frame.name, losses)
         tell_not_jpeg(picture, frame, losses)
