@@ -6,12 +6,9 @@ and exits with the codes of ``backends.core.errors``.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +22,7 @@ from backends.ledger import Ledger
 from backends.queues import connect, ensure_up
 from backends.settings import Settings, from_env
 from pipelines.working.heartbeat import Heartbeat
+from pipelines.working.parent import end_with_parent
 from pipelines.working.warm_worker import WarmWorker
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,6 @@ REDIS_WAIT_S = 30.0
 """How long a starting worker waits for Redis before it gives up and leaves the rest to its supervisor."""
 
 EXIT_STALLED = 5
-_PR_SET_PDEATHSIG = 1
 
 Table = Mapping[str, Callable[..., None]]
 
@@ -66,7 +63,7 @@ def live(
     """
     if argv:
         raise SetupFault(f"the worker takes no arguments, got {' '.join(argv)}; it reads MASKLOOP_* instead")
-    _end_with_parent()
+    end_with_parent()
     settings = from_env()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -148,13 +145,3 @@ def _wait_for(redis: Redis) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-
-
-def _end_with_parent() -> None:
-    """Linux: the kernel kills this process with its parent, however that one ends. Elsewhere: nothing."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
-        os.kill(os.getpid(), signal.SIGKILL)
