@@ -11,6 +11,7 @@ import pytest
 from backends import ml_adapter
 from backends.core.errors import SetupFault
 from backends.labelstudio.regions import region_id
+from backends.registry import Registry
 from tests.predict_requests import LABEL_CONFIG, click, interactive, task
 from tests.served_house import serve_a_model, write_clip
 
@@ -57,6 +58,15 @@ def test_a_click_is_answered_as_by_our_own_server(version: str) -> None:
     assert model.kept == {"model_version": version}
     answer = model.predict(ASK["tasks"], context=ASK["params"]["context"], login=None, password=None)
     assert [region["id"] for region in answer[0]["result"]] == [region_id("object 1", 1)]
+
+
+def test_a_projects_own_version_is_told(version: str, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    (tmp_path / "own.safetensors").write_bytes(b"of project 16")
+    own = registry.add("video_object", tmp_path / "own.safetensors").version
+    registry.promote("video_object", own, 16)
+    told = [Model(project, LABEL_CONFIG).kept["model_version"] for project in ("16", "17", "")]
+    assert told == [own, version, version]
 
 
 @pytest.mark.parametrize("context", [None, {}])
