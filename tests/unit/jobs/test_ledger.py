@@ -235,6 +235,24 @@ def test_a_prediction_has_one_sender_at_a_time(ledger: Ledger) -> None:
     assert ledger.plan_prediction(1, "m", "d4", "me", 60) is not None, "a claim ends by itself"
 
 
+def test_the_cells_of_a_tasks_jobs_are_read_the_older_job_first(ledger: Ledger) -> None:
+    for name, column in (("first", 8), ("second", 12)):
+        generation = started(ledger, name)
+        ledger.put_frame(name, generation, frame(1, column))
+        ledger.put_frame(name, generation, frame(0, column))
+    ledger.request_cancel("second")
+    cells = ledger.task_cells(1)
+    assert [(c.frame_index, c.object_id, c.is_anchor) for c in cells[:4]] == [
+        (0, "a", True),
+        (0, "b", False),
+        (1, "a", False),
+        (1, "b", False),
+    ]
+    assert np.array_equal(cells[2].mask, disc(8, 8)) and np.array_equal(cells[6].mask, disc(8, 12))
+    assert {c.model_version for c in cells} == {"m-1"} and cells[0].asked_at <= cells[4].asked_at
+    assert ledger.task_cells(2) == []
+
+
 def test_machine_digests_are_kept_per_region_and_bounded(ledger: Ledger) -> None:
     for i in range(KEPT_PER_REGION + 5):
         ledger.remember_machine_masks(1, {"a_f0001": f"d{i}", "b_f0001": "same"})
