@@ -44,9 +44,8 @@ class ClipLabels:
             )
         size_hw = image_size(self.files.path(references[0]), max_pixels=self.max_pixels)
         version = self.served(project_id)
-        return self.enqueue(
-            ClipRequest(project_id, task_id, references, size_hw, config.class_names, version)
-        )
+        names, colours = config.class_names, config.label_colours
+        return self.enqueue(ClipRequest(project_id, task_id, references, size_hw, names, version, colours))
 
     def answer(self, ask: Interactive) -> list[dict[str, Any]]:
         """The command "Label clip": nothing changes in the open editor, the prediction follows."""

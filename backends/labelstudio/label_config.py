@@ -43,6 +43,8 @@ class Control:
     labels: tuple[str, ...]
     predicted: tuple[tuple[str, ...], ...] = ()
     """For each label the names of a model's classes that it stands for (``predicted_values``)."""
+    colours: tuple[str, ...] = ()
+    """For each label its ``background`` as written, a CSS colour; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,13 @@ class LabelConfig:
             return {}
         predicted = self.mask.predicted or ((),) * len(self.mask.labels)
         return dict(zip(self.mask.labels, predicted, strict=True))
+
+    @property
+    def label_colours(self) -> dict[str, str]:
+        """Label of the mask control -> its CSS colour as written, of those that have one."""
+        if self.mask is None:
+            return {}
+        return {name: text for name, text in zip(self.mask.labels, self.mask.colours, strict=False) if text}
 
     def frame_refs(self, data: Mapping[str, object]) -> tuple[str, ...]:
         """The frames' references out of ``task["data"]``. Raises BadLabelConfig when they are not there."""
@@ -261,9 +270,13 @@ def _control(tag: ControlTag) -> Control:
     """The SDK's tag as a value. Of several targets the first counts."""
     targets = tag.to_name if isinstance(tag.to_name, list) else [tag.to_name]
     labels = tuple(map(str, tag.labels or ()))
-    attributes = tag.labels_attrs or {}
-    predicted = tuple(_names(attributes[label].attr if label in attributes else {}) for label in labels)
-    return Control(str(tag.name), str(tag.tag).lower(), str(targets[0]), labels, predicted)
+    attributes = [
+        tag.labels_attrs[label].attr if label in (tag.labels_attrs or {}) else {} for label in labels
+    ]
+    predicted, colours = map(_names, attributes), (str(each.get("background") or "") for each in attributes)
+    return Control(
+        str(tag.name), str(tag.tag).lower(), str(targets[0]), labels, tuple(predicted), tuple(colours)
+    )
 
 
 def _names(attributes: Mapping[str, object]) -> tuple[str, ...]:

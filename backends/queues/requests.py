@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from backends.core.errors import BadInput, BadMask, BadMedia
@@ -170,6 +170,8 @@ class ClipRequest:
     size_hw: tuple[int, int]
     labels: Mapping[str, tuple[str, ...]]
     model_version: str
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """Label -> its CSS colour in the editor; no part of the wish, for the console to show the same."""
 
     def __post_init__(self) -> None:
         if not self.frame_refs:
@@ -196,6 +198,10 @@ class ClipRequest:
             model_version=self.model_version,
             total=len(self.frame_refs),
             size_hw=self.size_hw,
-            payload={"frame_refs": list(self.frame_refs), "labels": labels},
+            payload={
+                "frame_refs": list(self.frame_refs),
+                "labels": labels,
+                "colours": dict(self.colours),
+            },
             deliver=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def test_the_command_asks_for_the_whole_clip(tmp_path: Path) -> None:
     assert request.model_version == "video_semantic-16", "what is served to this project"
     wanted = request.wanted()
     assert wanted.deliver and wanted.total == 3 and wanted.payload["labels"]["car"] == []
+    assert wanted.payload["colours"]["car"] == "#e6194b"
+    assert replace(request, colours={}).job_id() == request.job_id(), "colours are no part of the wish"
 
 
 def test_a_clip_that_the_editor_would_not_cope_with_is_refused_before_any_work(tmp_path: Path) -> None:
