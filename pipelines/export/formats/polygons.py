@@ -16,8 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from backends.core.types import Mask
 
 INSET_PX = 0.01
-CUT_PX = 0.02
-"""Width of what joins two parts, or opens a hole."""
+CUT_PX = 0.01
+"""Width of what joins two parts, or opens a hole; less than twice the inset, so that it stays in one row."""
 
 _STEP_PX = 2.0  # outlines are joined at points not further apart than this
 _PASSES = 4  # one opens all holes; more only where cuts met by accident

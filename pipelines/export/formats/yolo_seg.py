@@ -1,6 +1,6 @@
 """YOLO segmentation: ``images/train``, ``labels/train`` with a line per object, ``data.yaml``.
 
-A line is a class and one polygon, so parts of an object are joined and holes opened by cuts of a fiftieth of
+A line is a class and one polygon, so parts of an object are joined and holes opened by cuts of a hundredth of
 a pixel (``polygons``): valid polygons, and the same pixels once they are drawn, but for a line one pixel wide
 between parts.
 """
