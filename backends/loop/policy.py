@@ -39,7 +39,7 @@ class Policy:
     """Points that may be lost on the benchmark; None: the change is shown and refuses nothing."""
     benchmark: str = ""
     """A folder to score against forgetting; empty: what ships (video_object), else nothing is measured."""
-    after_tasks: int = 5
+    after_tasks: int = 0
     """Tasks submitted since the last run that begin the next one; 0: never by itself."""
     debounce_s: float = 120.0
     """Quiet seconds after the last submitted task before a run begins."""
