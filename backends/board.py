@@ -18,7 +18,8 @@ from backends.labelstudio.label_config import LabelConfig, refuse_unusable
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.notices import Notices
 from backends.queues import PropagationRequest
-from backends.tag_board import TagBoard, picture_name
+from backends.shown_names import clip_name, is_of_pictures, job_name
+from backends.tag_board import TagBoard
 
 JOBS_SHOWN = 30
 NOTICES_SHOWN = 20
@@ -107,8 +108,8 @@ class ConsoleBoard:
         return {
             "id": row.id,
             "task_id": row.task_id,
-            "clip": _shown_name(row),
-            "unit": "frames" if row.kind == "propagate" else "pictures",
+            "clip": job_name(row),
+            "unit": "pictures" if is_of_pictures(row) else "frames",
             "state": row.state,
             "done": row.done,
             "total": row.total,
@@ -231,21 +232,6 @@ DELIVERY_NOTES = {
     "refused": "Label Studio did not take the result",
     "superseded": "a newer result was delivered",
 }
-
-
-def clip_name(references: object) -> str:
-    """The folder of the first frame: what people call the clip; empty when it cannot be told."""
-    first = references[0] if isinstance(references, Sequence) and len(references) > 0 else ""
-    parts = [part for part in str(first).replace("?d=", "/").split("/") if part]
-    return parts[-2] if len(parts) >= 2 else ""
-
-
-def _shown_name(row: JobRow) -> str:
-    """What people call the job's clip or picture."""
-    references = row.payload.get("frame_refs")
-    if row.kind == "propagate" or not references:
-        return clip_name(references)
-    return picture_name(str(references[0]))
 
 
 def _told(ask: Callable[[], dict[str, Any] | None], otherwise: dict[str, Any]) -> dict[str, Any]:

@@ -32,14 +32,20 @@ class Review:
 
 def review_order(made: Iterable[MadeMasks], events: Iterable[Event]) -> list[Review]:
     """Unreviewed pictures by their worst class's trust, lowest first."""
-    saved_at: dict[int, float] = {}
-    for event in events:
-        if event.action in _SAVED and event.task_id is not None:
-            saved_at[event.task_id] = max(event.at, saved_at.get(event.task_id, 0.0))
+    saved_at = last_saved(events)
     found = [
         _review(item) for item in made if item.trust and saved_at.get(item.task_id, 0.0) <= item.finished_at
     ]
     return sorted(found, key=lambda review: (review.worst_trust, review.score, review.task_id))
+
+
+def last_saved(events: Iterable[Event]) -> dict[int, float]:
+    """Task -> when somebody last submitted or changed an annotation of it, seconds since 1970."""
+    saved_at: dict[int, float] = {}
+    for event in events:
+        if event.action in _SAVED and event.task_id is not None:
+            saved_at[event.task_id] = max(event.at, saved_at.get(event.task_id, 0.0))
+    return saved_at
 
 
 def doubtful(trust: Mapping[str, float]) -> str:

@@ -6,15 +6,14 @@ import functools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from backends.core.errors import BadInput, MaskLoopError
 from backends.labelstudio.label_config import makes_masks
 from backends.ledger import Ledger
 from backends.notices import KEPT, Notices
 from backends.review import DOUBTFUL, review_order
+from backends.shown_names import picture_name
 from backends.tag_batches import Summary, TagBatches, TaggedTasks, in_words
 
 REVIEWS_SHOWN = 50
@@ -92,12 +91,6 @@ class TagBoard:
             self.notices.add("error", f"Make masks stopped ({type(error).__name__}: {error}).")
         else:
             self.notices.add("info", f"Project {project_id}: {summary}.")
-
-
-def picture_name(reference: str) -> str:
-    """``/data/local-files/?d=photos/a/dog.jpg`` -> ``dog.jpg``."""
-    parts = urlsplit(reference)
-    return PurePosixPath(parse_qs(parts.query).get("d", [parts.path])[0]).name
 
 
 @functools.lru_cache(maxsize=64)

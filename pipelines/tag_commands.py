@@ -170,7 +170,7 @@ def _ended(ledger: Ledger, jobs: Iterable[JobRow]) -> Iterator[JobRow]:
 def _print_review(ledger: Ledger, project_id: int, path: Path) -> None:
     from backends.notices import KEPT, Notices
     from backends.review import review_order
-    from backends.tag_board import picture_name
+    from backends.shown_names import picture_name
 
     order = review_order(ledger.made_masks(project_id), Notices(path).events(KEPT))
     print(f"{'task':>6}  {'trust':>5}  {'mean':>5}  least sure of, picture")

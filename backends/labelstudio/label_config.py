@@ -270,9 +270,8 @@ def _control(tag: ControlTag) -> Control:
     """The SDK's tag as a value. Of several targets the first counts."""
     targets = tag.to_name if isinstance(tag.to_name, list) else [tag.to_name]
     labels = tuple(map(str, tag.labels or ()))
-    attributes = [
-        tag.labels_attrs[label].attr if label in (tag.labels_attrs or {}) else {} for label in labels
-    ]
+    written = tag.labels_attrs or {}
+    attributes = [written[label].attr if label in written else {} for label in labels]
     predicted, colours = map(_names, attributes), (str(each.get("background") or "") for each in attributes)
     return Control(
         str(tag.name), str(tag.tag).lower(), str(targets[0]), labels, tuple(predicted), tuple(colours)
