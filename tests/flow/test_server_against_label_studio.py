@@ -11,6 +11,7 @@ import pytest
 
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.regions import region_id
+from backends.registry import Registry
 from tests.label_studio import LabelStudioServer
 from tests.predict_requests import LABEL_CONFIG, brush, click, disc, frame_refs
 from tests.redis_server import RedisServer
@@ -92,6 +93,35 @@ def test_retrieving_predictions_leaves_no_empty_ones_and_asks_again(connected: C
     assert {result["id"] for result in kept["result"]} == {
         region_id("object 1", frame) for frame in range(N_FRAMES)
     }
+
+
+def test_a_version_for_this_project_alone_reaches_it_and_is_taken_back(connected: Connected) -> None:
+    house, task = connected.house, connected.tasks[0]
+    house.worker.start()
+    connected.annotate(PAINTED)
+
+    def versions_after_retrieving() -> set[str]:
+        connected.retrieve_predictions()
+        wait_until(lambda: not house.ledger.jobs(states=["queued", "running"]), "the jobs")
+        for job in house.ledger.jobs(states=["done"]):
+            house.ledger.note_delivery(job.id, "delivered")
+        connected.retrieve_predictions()
+        return {kept["model_version"] for kept in connected.client.predictions(task)}
+
+    def told() -> str:
+        return str(connected.client.connection.get(f"/api/ml/{connected.backend}")["model_version"])
+
+    assert versions_after_retrieving() == {house.version}
+    registry = Registry(house.settings.models_dir)
+    (house.settings.data_dir / "own.safetensors").write_bytes(b"of this project")
+    own = registry.add("video_object", house.settings.data_dir / "own.safetensors").version
+    registry.promote("video_object", own, connected.project + 1)
+    assert versions_after_retrieving() == {house.version} and told() == house.version
+    registry.promote("video_object", own, connected.project)
+    assert versions_after_retrieving() == {house.version, own} and told() == own
+    registry.roll_back("video_object", connected.project)
+    assert len(versions_after_retrieving()) == 2 and told() == house.version
+    assert len(house.ledger.jobs()) == 2, "what this version gave before is there already"
 
 
 def test_opening_an_unpainted_task_is_quick_and_leaves_nothing(connected: Connected) -> None:
