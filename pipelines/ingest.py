@@ -12,22 +12,25 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadMedia, SetupFault
 from backends.settings import Settings
 from pipelines.atomic import write_json
-from pipelines.media.clip_folder import JPEG_QUALITY, ClipFrame, ClipWriter, read_clip
-from pipelines.media.sources import Source, open_source
+from pipelines.media.clip_folder import JPEG_QUALITY, ClipFrame, ClipWriter, KeptFrame, read_clip
+from pipelines.media.sources import Source, SourceFrame, open_source
 from pipelines.progress import Track, quiet
 
 CLIPS = "clips"  # Label Studio serves files of a registered storage only: a folder strictly below its root
 _SPARE_BYTES = 64_000_000  # left for the ledger, Redis and Label Studio
 _LAYOUT = "1"  # part of the names: change it when the same source should give other files
+
+Encode = Callable[[SourceFrame], ClipFrame]
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,25 @@ def ingest(source: Path, settings: Settings, *, progress: Track = quiet) -> list
     An interrupted run keeps its finished clips and goes on after them. Raises BadMedia, naming the file, for
     a source that cannot be used and SetupFault for a full disk; clips already there stay as they are.
     """
+    return ingest_source(
+        open_source(source, max_pixels=settings.max_image_pixels), settings, progress=progress
+    )
+
+
+def ingest_source(
+    opened: Source, settings: Settings, *, keep: bool = False, progress: Track = quiet
+) -> list[IngestedClip]:
+    """As :func:`ingest`, of a source that is open. ``keep``: pictures stay as they are, byte for byte."""
     if settings.max_clip_frames < 2 or settings.max_side_px < 16:
         raise SetupFault("MASKLOOP_MAX_CLIP_FRAMES must be at least 2 and MASKLOOP_MAX_SIDE_PX at least 16")
-    opened = open_source(source, max_pixels=settings.max_image_pixels)
-    source_id = _source_id(opened, settings)
+    encode: Encode = KeptFrame if keep else partial(ClipFrame, max_side_px=settings.max_side_px)
+    recipe = "kept" if keep else f"{settings.max_side_px}"
+    source_id = _source_id(opened, f"{_LAYOUT} {recipe} {settings.max_clip_frames} {JPEG_QUALITY}")
     home = settings.media_root / CLIPS
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _alone(home / f".{source_id}.lock"):
-            told = _finished(home, source_id) or _cut(opened, source_id, home, settings, progress)
+            told = _finished(home, source_id) or _cut(opened, source_id, home, settings, encode, progress)
     except OSError as error:
         raise SetupFault(_disk_words(home, error)) from error
     return [_ingested(home, clip_id, opened.name, told["notes"]) for clip_id in told["clips"]]
@@ -86,10 +99,12 @@ def _ingested(home: Path, clip_id: str, source_name: str, notes: list[str]) -> I
     return IngestedClip(clip_id, folder, data, len(told["frames"]), (height, width), tuple(notes))
 
 
-def _cut(opened: Source, source_id: str, home: Path, settings: Settings, progress: Track) -> dict[str, Any]:
+def _cut(
+    opened: Source, source_id: str, home: Path, settings: Settings, encode: Encode, progress: Track
+) -> dict[str, Any]:
     _sweep(home, source_id)  # what a killed run left
     try:
-        clips = _write_clips(opened, source_id, home, settings, progress)
+        clips = _write_clips(opened, source_id, home, settings, encode, progress)
     finally:
         _sweep(home, source_id)
     told = {"clips": clips, "source": opened.name, "notes": opened.notes}
@@ -98,7 +113,7 @@ def _cut(opened: Source, source_id: str, home: Path, settings: Settings, progres
 
 
 def _write_clips(
-    opened: Source, source_id: str, home: Path, settings: Settings, progress: Track
+    opened: Source, source_id: str, home: Path, settings: Settings, encode: Encode, progress: Track
 ) -> list[str]:
     clips: list[str] = []
     writer = _writer(home, source_id, 0)
@@ -109,9 +124,9 @@ def _write_clips(
             writer = _writer(home, source_id, len(clips))
             if overlap is not None:
                 writer.add(overlap)
-        clip_frame = ClipFrame(frame, settings.max_side_px)
+        clip_frame = encode(frame)
         if len(writer) <= 1 and writer.known is None:
-            _need_space(home, len(clip_frame.jpeg) * settings.max_clip_frames)
+            _need_space(home, len(clip_frame.data) * settings.max_clip_frames)
         writer.add(clip_frame)
     clips.append(_finish(writer))
     return clips
@@ -142,9 +157,8 @@ def _finished(home: Path, source_id: str) -> dict[str, Any] | None:
     return told if whole else None
 
 
-def _source_id(opened: Source, settings: Settings) -> str:
+def _source_id(opened: Source, recipe: str) -> str:
     stem = re.sub(r"[^a-z0-9]+", "-", Path(opened.name).stem.lower()).strip("-")[:40] or "clip"
-    recipe = f"{_LAYOUT} {settings.max_side_px} {settings.max_clip_frames} {JPEG_QUALITY}"
     return f"{stem}-{hashlib.sha256(f'{recipe} {opened.digest()}'.encode()).hexdigest()[:10]}"
 
 

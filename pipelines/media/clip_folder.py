@@ -24,9 +24,13 @@ from pipelines.media.sources import SourceFrame
 FRAMES_JSON = "frames.json"
 JPEG_QUALITY = 92
 
+_SHOWN = frozenset({".jpg", ".jpeg", ".png", ".webp"})  # by every browser
+
 
 class ClipFrame:
     """A source frame as annotators see it: scaled, JPEG; encoded when first asked for."""
+
+    suffix = ".jpg"
 
     def __init__(self, source: SourceFrame, max_side_px: int) -> None:
         self.source = source
@@ -34,6 +38,7 @@ class ClipFrame:
 
     @cached_property
     def _encoded(self) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+        """The file's bytes, its (height, width), and those before scaling."""
         image = self.source.read()
         full_hw = (image.shape[0], image.shape[1])
         height, width = fitted_size(full_hw, self._max_side_px)
@@ -44,7 +49,7 @@ class ClipFrame:
         return buffer.getvalue(), (height, width), full_hw
 
     @property
-    def jpeg(self) -> bytes:
+    def data(self) -> bytes:
         """The file's bytes."""
         return self._encoded[0]
 
@@ -57,6 +62,25 @@ class ClipFrame:
     def source_size_hw(self) -> tuple[int, int]:
         """Height and width in pixels before scaling."""
         return self._encoded[2]
+
+
+class KeptFrame(ClipFrame):
+    """A picture as it is, byte for byte, because masks lie on its pixels; what no browser shows becomes PNG."""
+
+    def __init__(self, source: SourceFrame) -> None:
+        super().__init__(source, max_side_px=0)
+        given = source.path.suffix.lower() if source.path else ""
+        self.suffix = given if given in _SHOWN else ".png"
+
+    @cached_property
+    def _encoded(self) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+        image = self.source.read()  # whole, or it is refused here
+        size_hw = (image.shape[0], image.shape[1])
+        if self.source.path and self.suffix == self.source.path.suffix.lower():
+            return self.source.path.read_bytes(), size_hw, size_hw
+        buffer = io.BytesIO()
+        Pillow.fromarray(image).save(buffer, format="PNG")
+        return buffer.getvalue(), size_hw, size_hw
 
 
 @dataclass
@@ -81,15 +105,15 @@ class ClipWriter:
             self._rows.append({})
             return
         self.partial.mkdir(parents=True, exist_ok=True)
-        name = f"{len(self._rows):05d}.jpg"
-        (self.partial / name).write_bytes(frame.jpeg)
+        name = f"{len(self._rows):05d}{frame.suffix}"
+        (self.partial / name).write_bytes(frame.data)
         self._rows.append(
             {
                 "file": name,
                 "source_frame": frame.source.number,
                 "source_name": frame.source.name,
                 "pts_s": frame.source.pts_s,
-                "sha256": hashlib.sha256(frame.jpeg).hexdigest(),
+                "sha256": hashlib.sha256(frame.data).hexdigest(),
             }
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +26,8 @@ class SourceFrame:
     pts_s: float | None
     """Presentation time in the video, in seconds; None for pictures."""
     read: Callable[[], Image]
+    path: Path | None = None
+    """The picture's file; None for a frame of a video."""
 
 
 class Source(Protocol):
@@ -43,7 +45,7 @@ class Source(Protocol):
 def open_source(path: Path, *, max_pixels: int) -> Source:
     """A folder of pictures or a video file. Raises BadMedia for anything else; nothing is decoded yet."""
     if path.is_dir():
-        return FolderSource(path, max_pixels)
+        return Pictures(path.resolve().name, frame_paths(path), max_pixels)
     if not path.exists():
         raise BadMedia(f"{path}: no such file or folder")
     if not path.is_file():
@@ -53,14 +55,13 @@ def open_source(path: Path, *, max_pixels: int) -> Source:
     return VideoSource(path, max_pixels)
 
 
-class FolderSource:
-    """Pictures in natural name order; every header is checked before the first frame is decoded."""
+class Pictures:
+    """Picture files in the order given; every header is checked before the first frame is decoded."""
 
-    def __init__(self, folder: Path, max_pixels: int) -> None:
-        self.name = folder.resolve().name
+    def __init__(self, name: str, paths: Sequence[Path], max_pixels: int) -> None:
+        self.name = name
         self.notes: list[str] = []
-        self._folder, self._max_pixels = folder, max_pixels
-        self._paths = frame_paths(folder)
+        self._paths, self._max_pixels = tuple(paths), max_pixels
         self.total: int | None = len(self._paths)
 
     def digest(self) -> str:
@@ -81,7 +82,7 @@ class FolderSource:
                 )
         pictures = FolderFrames(self._paths, size_hw=sizes[0], max_pixels=self._max_pixels)
         for number, path in enumerate(self._paths):
-            yield SourceFrame(number, path.name, None, lambda number=number: pictures[number])  # type: ignore[misc]
+            yield SourceFrame(number, path.name, None, lambda number=number: pictures[number], path)  # type: ignore[misc]
 
 
 class VideoSource:

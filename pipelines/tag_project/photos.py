@@ -106,7 +106,7 @@ def _copied(path: Path, settings: Settings) -> str:
     target = settings.media_root / PHOTOS / f"{stem}-{digest}.jpg"
     if not target.is_file():
         read = partial(open_image, path, max_pixels=settings.max_image_pixels)
-        jpeg = ClipFrame(SourceFrame(0, path.name, None, read), settings.max_side_px).jpeg
+        jpeg = ClipFrame(SourceFrame(0, path.name, None, read), settings.max_side_px).data
         try:
             write_bytes(target, jpeg)
         except OSError as error:
