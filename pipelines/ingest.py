@@ -52,19 +52,21 @@ def ingest(source: Path, settings: Settings, *, progress: Track = quiet) -> list
     An interrupted run keeps its finished clips and goes on after them. Raises BadMedia, naming the file, for
     a source that cannot be used and SetupFault for a full disk; clips already there stay as they are.
     """
-    return ingest_source(
-        open_source(source, max_pixels=settings.max_image_pixels), settings, progress=progress
-    )
+    opened = open_source(source, max_pixels=settings.max_image_pixels)
+    scaled = partial(ClipFrame, max_side_px=settings.max_side_px)
+    return _ingest(opened, settings, scaled, str(settings.max_side_px), progress)
 
 
-def ingest_source(
-    opened: Source, settings: Settings, *, keep: bool = False, progress: Track = quiet
+def ingest_as_it_is(opened: Source, settings: Settings, *, progress: Track = quiet) -> list[IngestedClip]:
+    """As :func:`ingest`, of pictures that stay what they are, byte for byte, since masks lie on them."""
+    return _ingest(opened, settings, KeptFrame, "kept", progress)
+
+
+def _ingest(
+    opened: Source, settings: Settings, encode: Encode, recipe: str, progress: Track
 ) -> list[IngestedClip]:
-    """As :func:`ingest`, of a source that is open. ``keep``: pictures stay as they are, byte for byte."""
     if settings.max_clip_frames < 2 or settings.max_side_px < 16:
         raise SetupFault("MASKLOOP_MAX_CLIP_FRAMES must be at least 2 and MASKLOOP_MAX_SIDE_PX at least 16")
-    encode: Encode = KeptFrame if keep else partial(ClipFrame, max_side_px=settings.max_side_px)
-    recipe = "kept" if keep else f"{settings.max_side_px}"
     source_id = _source_id(opened, f"{_LAYOUT} {recipe} {settings.max_clip_frames} {JPEG_QUALITY}")
     home = settings.media_root / CLIPS
     try:

@@ -65,7 +65,7 @@ class ClipFrame:
 
 
 class KeptFrame(ClipFrame):
-    """A picture as it is, byte for byte, because masks lie on its pixels; what no browser shows becomes PNG."""
+    """A picture as it is, byte for byte; one of a kind that no browser shows becomes a PNG."""
 
     def __init__(self, source: SourceFrame) -> None:
         super().__init__(source, max_side_px=0)
