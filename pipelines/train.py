@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def train(
     that was stopped goes on where it was unless ``fresh``. ``trunk`` is a file or the word ``download``: then
     the config's trunk is fetched into ``trunks_dir`` (download.fetch_trunk says what that raises). Started by
     torchrun, the processes share each batch. ``tune``: weak_shot's classifier and final network begin with
-    those of ``start_from`` too, as the other algorithms do anyway. Raises BadInput for unknown settings.
+    those of ``start_from`` too, as the other algorithms do anyway. Raises BadInput for unknown settings and a
+    snapshot that was edited, whose held-out clips nothing is trained on.
     """
     if algorithm not in TRAINABLE:
         raise BadInput(f"unknown algorithm {algorithm!r}; trainable: {', '.join(TRAINABLE)}")
@@ -51,7 +53,7 @@ def train(
         raise BadInput("weak_shot learns from the photos in --data alone; leave --stills out")
     room = f"backends.{algorithm}"  # its modules import torch, which is loaded only when something is trained
     recipe, run_folder = import_module(f"{room}.recipe"), import_module(f"{room}.run_folder")
-    settings = recipe.config_from(read_config(config, overrides))
+    settings = _without_held_out(recipe.config_from(read_config(config, overrides)), data)
     distributed = import_module("backends.training.distributed")
     with distributed.joined(device) as own_device:
         if algorithm != "video_object" and distributed.size() > 1:
@@ -77,17 +79,24 @@ def train(
 
 
 def _material(algorithm: str, data: Path, fold: int) -> tuple[Any]:
-    """What the room's training reads: the folder itself, or tagged photos opened from it.
-
-    Raises BadInput for a snapshot that was edited.
-    """
+    """What the room's training reads: the folder itself, or tagged photos opened from it."""
     if algorithm != "weak_shot":
         return (data,)
     from backends.weak_shot.loaders import open_photos
 
-    if is_snapshot(data):
-        open_snapshot(data, progress=bar)
     return (open_photos(data, fold),)
+
+
+def _without_held_out(settings: Any, data: Path) -> Any:
+    """The settings that leave a snapshot's held-out clips alone; other layouts say themselves what trains.
+
+    Raises BadInput for a snapshot that was edited.
+    """
+    if not is_snapshot(data):
+        return settings
+    held_out = open_snapshot(data, progress=bar).manifest.get("held_out", ())
+    more = [name for name in held_out if name not in getattr(settings, "validation", held_out)]
+    return replace(settings, validation=(*settings.validation, *more)) if more else settings
 
 
 def _trunk_file(trunk: Path | None, settings: Any, trunks_dir: Path | None) -> Path | None:

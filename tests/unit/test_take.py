@@ -12,13 +12,14 @@ from PIL import Image
 
 from backends.core.errors import BadInput
 from backends.core.images import read_index_mask
-from backends.video_object import sequences
+from backends.video_object import run_folder, sequences
 from backends.video_semantic.loaders import snapshot as scene_loader
 from pipelines.export.annotations import SavedMask
 from pipelines.export.snapshot import Snapshot, open_snapshot
 from pipelines.export.take import write_snapshot
 from pipelines.export.tasks import TooLittle
 from pipelines.media.davis import open_sequence, sequence_names
+from pipelines.train import train
 from tests.clip_house import CLASSES, MemoryStudio, clip_xml, on, scene_xml
 from tests.project_house import SIZE_HW, annotation, block
 
@@ -172,6 +173,26 @@ def test_the_same_work_gives_the_same_snapshot_and_an_edited_one_is_refused(
     later = taken(studio, tmp_path)
     assert set(later.manifest["clips"]) == {"bus-000"} and later.digest != first.digest
     assert "task 2: was deleted while the project was read" in later.manifest["notes"]
+
+
+def test_nothing_is_trained_on_held_out_clips_or_an_edited_snapshot(
+    studio: MemoryStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bus-000", "bus-001", "cat-000"):
+        studio.add(name, saved(on(0, "object 1", A)))
+    snapshot = taken(studio, tmp_path)
+    asked: list[set[str]] = []
+
+    def only_names(config: Any, data: Path, out: Path, **how: Any) -> Path:
+        asked.append(set(run_folder.training_names(data, config.validation)))
+        return out
+
+    monkeypatch.setattr(run_folder, "train", only_names)
+    train("video_object", data=snapshot.folder, out=tmp_path / "run")
+    assert asked == [{"bus-000", "bus-001", "cat-000"} - set(snapshot.manifest["held_out"])]
+    (snapshot.folder / "objects.json").unlink()
+    with pytest.raises(BadInput, match=r"objects\.json is missing"):
+        train("video_object", data=snapshot.folder, out=tmp_path / "run")
 
 
 def test_a_clip_with_a_picture_that_is_cut_off_is_left_out(studio: MemoryStudio, tmp_path: Path) -> None:
