@@ -18,6 +18,7 @@ from backends.labelstudio.class_names import match_names
 from backends.ledger import JobRow, State
 from backends.queues.requests import PSEUDO_LABEL
 from pipelines.clip_figures import measure
+from pipelines.loop import report_job
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
 from pipelines.scene_masks import rest_of, scene_segmenter, shown_or_nothing
@@ -39,6 +40,7 @@ def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
         "pipelines.jobs.pseudo_label": partial(pseudo_label, work),
         "pipelines.jobs.deliver": partial(deliver, work),
         "pipelines.clip_figures.measure": partial(measure, work),
+        "pipelines.loop.report_job.make": partial(report_job.make, work),
     }
 
 

@@ -6,11 +6,16 @@ bounded: the last clips, the last runs, thinned curves; how much was left out is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.export.project import ProjectWork
+from backends.loop.files import write_json
+from backends.loop.folder import ProjectFolder
+from backends.settings import Settings
+from pipelines.export.project import ProjectWork, work_of
+from pipelines.loop.report_runs import runs_told
 from pipelines.loop.savings import (
     BANDS,
     BY_HAND,
@@ -22,6 +27,7 @@ from pipelines.loop.savings import (
     clip_figures,
     without_idle,
 )
+from pipelines.progress import Track, quiet
 
 FORMAT = 1
 CLIPS_SHOWN = 600
@@ -30,7 +36,8 @@ CLIPS_SHOWN = 600
 
 def build_report(work: ProjectWork, runs: Sequence[dict[str, Any]], *, now: float) -> dict[str, Any]:
     """The report as JSON values; ``now`` in seconds since the epoch."""
-    clips = sorted(filter(None, map(clip_figures, work.clips)), key=lambda clip: (clip.saved_at, clip.task_id))
+    found = filter(None, map(clip_figures, work.clips))
+    clips = sorted(found, key=lambda clip: (clip.saved_at, clip.task_id))
     counted = without_idle(clips)
     shown = counted[-CLIPS_SHOWN:]
     versions = by_version(clips)
@@ -117,3 +124,56 @@ def _rounded(value: Any) -> Any:
 def _short(value: float | None) -> float | None:
     """Six digits are enough, and a time stamp keeps its seconds."""
     return None if value is None else float(f"{value:.6g}") if abs(value) < 1e6 else round(value, 1)
+
+
+def make_report(project_id: int, settings: Settings, *, progress: Track = quiet) -> dict[str, Any]:
+    """Read the project's work and its runs, write ``report.json``, return what is in it.
+
+    Raises what ``work_of`` does: LabelStudioDown, TokenRefused, BadLabelConfig, BadInput for no such project.
+    """
+    return write_report(work_of(project_id, settings, progress=progress), settings)
+
+
+def write_report(work: ProjectWork, settings: Settings) -> dict[str, Any]:
+    """The same of work that is read already, such as at the end of a cycle."""
+    folder = ProjectFolder(settings.data_dir, work.project_id)
+    report = build_report(work, runs_told(folder), now=time.time())
+    write_json(folder.report_path, report)
+    return report
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """A line per version for people at a terminal."""
+    unit = report["project"]["unit"]
+    head = (unit + "s", "frames", "proposals", "as proposed", "mean IoU", "s/frame", "corrected")
+    lines = [f"{'version':<24}  " + "  ".join(f"{name:>11}" for name in head)]
+    for version in report["versions"]:
+        name = {"by_hand": "by hand", "unrecorded": "not recorded"}.get(version["kind"], version["version"])
+        cells = (
+            str(version["clips"]),
+            str(version["frames"]),
+            str(version["proposals"]),
+            "" if version["accepted_share"] is None else f"{100 * version['accepted_share']:.0f} %",
+            _cell((version["iou"] or {}).get("mean"), 2),
+            _cell(version["seconds_per_frame"], 1),
+            _cell((version["corrections"] or {}).get("mean"), 1),
+        )
+        lines.append(f"{name:<24}  " + "  ".join(f"{cell:>11}" for cell in cells))
+    return "\n".join(lines)
+
+
+def told(report: Mapping[str, Any]) -> str:
+    """What there is, in one sentence."""
+    counts, idle = report["counts"], report["idle"]["clips"]
+    if not counts["clips"]:
+        return "nothing was submitted yet"
+    many = report["project"]["unit"] + ("" if counts["clips"] == 1 else "s")
+    cut = f"; idle time was cut on {idle}" if idle else ""
+    return (
+        f"{counts['clips']} {many}, {counts['frames']} frames, {counts['masks']} masks: {counts['accepted']} "
+        f"left as proposed, {counts['corrected']} changed, {counts['painted']} by hand{cut}"
+    )
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from backends.catalogue import ALGORITHMS
-from backends.core.errors import BadInput, Unavailable
+from backends.core.errors import BadInput, SetupFault, Unavailable
 from backends.core.frames import FolderFrames
 from backends.core.types import Clip, PredictionSink, Segmenter
 from backends.labelstudio.client import LabelStudioClient
@@ -17,6 +18,8 @@ from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.registry import Registry
 from backends.settings import Settings
+from pipelines.loop.report import make_report
+from pipelines.progress import Track
 from pipelines.working.life import Work
 from pipelines.working.sink import LabelStudioSink
 
@@ -26,6 +29,10 @@ _WARM = "video_object"
 
 def _unheard(level: str, text: str, task_id: int | None) -> None:
     """Nobody is told; the ledger has the job's error in any case."""
+
+
+def _no_report(project_id: int, progress: Track) -> Mapping[str, Any]:
+    raise SetupFault(f"this worker makes no reports, so none of project {project_id}")
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Collaborators(Work):
     """Where a job's result goes."""
     tell: Callable[[str, str, int | None], None] = field(default=_unheard)
     """(level, words, task) for the console; never raises."""
+    report: Callable[[int, Track], Mapping[str, Any]] = field(default=_no_report)
+    """Makes a project's report and returns it. Raises Unavailable, BadInput, and what the progress does."""
 
 
 class ServedModels:
@@ -124,8 +133,19 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
         )
 
     frames = TaskFrames(locator, settings.max_image_pixels)
+
+    def report(project_id: int, progress: Track) -> Mapping[str, Any]:
+        return make_report(project_id, settings, progress=progress)
+
     return Collaborators(
-        ledger, worker, segmenter=model, clip=frames, sink=sink, warm=model.warm, tell=notices.add
+        ledger,
+        worker,
+        segmenter=model,
+        clip=frames,
+        sink=sink,
+        warm=model.warm,
+        tell=notices.add,
+        report=report,
     )
 
 
