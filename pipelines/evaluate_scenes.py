@@ -111,8 +111,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"{name:<{width}}  {_row(part, 'iou')}")
     for name, part in (("single frame", report["single_frame"]), ("all classes", report)):
         lines.append(f"{name:<{width}}  {_row(part, 'miou')}  {part['ms_per_frame']:8.1f}")
-    steady = _text(report["truth"]["temporal_consistency"], 5)
-    lines.append(f"{'true labels':<{width}}  {'':>5}  {steady}")
+    lines.append(f"{'true labels':<{width}}  {_row({**report['truth'], 'miou': None}, 'miou')}")
     return "\n".join(lines)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backends import registry
 from backends.queues import WARM_QUEUES
-from backends.registry import Registry
 from tests.predict_requests import SIZE_HW, batch, click, interactive, task
 from tests.redis_server import RedisServer
 from tests.served_house import WORKER, ServedHouse, serve_a_model
@@ -45,9 +45,13 @@ def test_clips_become_one_job_each_of_the_served_version(house: ServedHouse, tmp
     assert "cut it into shorter ones" in house.told() and len(house.ledger.jobs()) == 2
 
 
-def test_without_weights_the_project_can_be_connected_and_is_told(house: ServedHouse) -> None:
-    if any(version.is_shipped for version in Registry(house.settings.models_dir).versions("video_semantic")):
-        pytest.skip("weights of video_semantic are shipped, so there is always a version")
+def test_without_weights_the_project_can_be_connected_and_is_told(
+    house: ServedHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"  # a release without weights for whole scenes
+    shipped.mkdir()
+    (shipped / "video_object").symlink_to(Path("backends/video_object").resolve())
+    monkeypatch.setattr(registry, "_SHIPPED", shipped)
     house.ledger.register_worker(WORKER, WARM_QUEUES)
     assert house.post("/setup", setup()).json()["model_version"] == "video_semantic-none"
     assert house.predict(batch(task(3, 6), label_config=XML)) == [[]]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from backends import registry
 from backends.core.errors import BadInput
 from backends.video_semantic.weights_file import load_weights
 from pipelines import cli
@@ -99,6 +100,22 @@ def test_the_second_phase_goes_on_from_the_first_and_is_scored_beside_it(
     assert video["single_frame"]["miou"] == pytest.approx(alone["miou"], abs=0.5)
     assert alone["single_frame"]["miou"] == alone["miou"]
     assert "all classes" in capsys.readouterr().out
+
+
+def test_weights_that_ship_are_scored_without_being_named(
+    data: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "shipped" / "video_semantic" / "weights" / "weights.safetensors"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(first)
+    monkeypatch.setattr(registry, "_SHIPPED", tmp_path / "shipped")
+    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "data"))
+    words = ["evaluate", "video_semantic", "--data", str(data), "--split", "val"]
+    assert cli.main([*words, "--json", str(tmp_path / "scores.json")]) == 0
+    report = json.loads((tmp_path / "scores.json").read_text())
+    assert report["version"] == registry.version_of("video_semantic", first) and report["split"] == "val"
+    figures = ("miou", "temporal_consistency", "temporal_consistency_occ", "ms_per_frame")
+    assert all(report[key] == report["single_frame"][key] for key in figures)  # these answer frames alone
 
 
 def test_other_classes_than_the_weights_know_are_refused(
