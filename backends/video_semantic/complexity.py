@@ -86,3 +86,9 @@ class Cost:
     def gathered_mb(self) -> float:
         """What gathering every query's keys and values would hold instead, MB."""
         return 2 * self.config.rho * self.cells * self.config.radii.n_keys * self.width * _FLOAT / 1e6
+
+    @property
+    def full_scores_mb(self) -> float:
+        """What the scores of full attention would hold if they were written out, MB."""
+        heads = self.config.heads_for(self.channels)
+        return heads * self.cells**2 * self.config.frames * _FLOAT / 1e6

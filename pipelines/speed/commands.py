@@ -59,7 +59,7 @@ def _weak_shot(args: Namespace, threads: list[int]) -> dict[str, Any]:
 
 def _video_semantic(args: Namespace, threads: list[int]) -> dict[str, Any]:
     """Without weights, networks that were never trained stand in here too."""
-    from pipelines.speed import scene_plot, scene_stages, video_semantic
+    from pipelines.speed import scene_plot, scene_stages, scene_table, video_semantic
     from pipelines.studies.plots import new_figure
 
     if args.plot:
@@ -67,7 +67,7 @@ def _video_semantic(args: Namespace, threads: list[int]) -> dict[str, Any]:
     sizes = scene_stages.QUICK if args.quick else scene_stages.WHOLE
     weights = args.weights or _served("video_semantic")
     report = video_semantic.bench_video_semantic(weights, threads, sizes, progress=bar)
-    print(video_semantic.table(report))
+    print(scene_table.table(report))
     if args.plot:
         scene_plot.draw_growth(report, args.plot)
     return report

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from backends.video_semantic.complexity import Cost
 from pipelines.speed.rounds import Candidate, take_turns
 from pipelines.speed.scene_stages import Module, ScenePlan
 
 
-def growth(plan: ScenePlan) -> dict[str, Any]:
+def growth(plan: ScenePlan, threads: int) -> dict[str, Any]:
     """Tables over T, cells and rho; each row the module's ms and MACs, the attention's among them."""
+    torch.set_num_threads(threads)
     usual = plan.usual
     over = {
         "frames": [Module(replace(usual, frames=count), plan.channels, plan.grid) for count in plan.frames],
@@ -23,7 +25,8 @@ def growth(plan: ScenePlan) -> dict[str, Any]:
     }
     tables = {name: _rows(modules, plan) for name, modules in over.items()}
     cells = tables["cells"]
-    return {**tables, "time_exponent": _exponent(cells, "ms"), "macs_exponent": _exponent(cells, "macs")}
+    exponents = {f"{of}_exponent": _exponent(cells, key) for of, key in (("time", "ms"), ("macs", "macs"))}
+    return {**tables, **exponents, "threads": threads}
 
 
 def _rows(modules: Sequence[Module], plan: ScenePlan) -> list[dict[str, Any]]:
@@ -60,8 +63,9 @@ def _exponent(rows: list[dict[str, Any]], key: str) -> float:
     return round(float(np.polyfit(cells, values, 1)[0]), 3)
 
 
-def beside_full(plan: ScenePlan) -> list[dict[str, Any]]:
+def beside_full(plan: ScenePlan, threads: int) -> list[dict[str, Any]]:
     """Sparse against full attention, one row per size: MACs by the formulas, and measured time."""
+    torch.set_num_threads(threads)
     rows = []
     for grid in plan.beside_full:
         module = Module(plan.usual, plan.channels, grid)
@@ -82,6 +86,7 @@ def beside_full(plan: ScenePlan) -> list[dict[str, Any]]:
                 "times_fewer_macs": round(cost.full_attention / cost.attention, 2),
                 "chunk_mb": round(cost.chunk_mb, 2),
                 "gathered_mb": round(cost.gathered_mb, 2),
+                "full_scores_mb": round(cost.full_scores_mb, 2),
             }
         )
     return rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from pipelines.speed.scene_growth import beside_full, growth
 from pipelines.speed.scene_memory import peaks_mb
 from pipelines.speed.scene_stages import WHOLE, FrameLaps, ScenePlan, count_macs, networks_of
 
+TARGET = 0.25
+"""What looking back may cost over the single-frame network, at T = 7 and rho = .5."""
+
 
 def bench_video_semantic(
     weights: Path | None, threads: list[int], plan: ScenePlan = WHOLE, *, progress: Track = quiet
@@ -27,45 +32,45 @@ def bench_video_semantic(
     a stream whose past is full, from pixels to class ids. Growth and full attention run on the largest number
     of ``threads``. MACs of the attention follow the formulas; those of the networks are counted.
     """
+    begun = time.monotonic()
     networks = networks_of(weights, plan)
-    parts: list[Callable[[], dict[str, Any]]] = [
-        lambda count=count: {f"configurations {count}": _configurations(networks, count, plan)}  # type: ignore[misc]
-        for count in threads
-    ]
-    parts += [lambda: {"growth": growth(plan)}, lambda: {"beside_full": beside_full(plan)}]
-    parts.append(lambda: {"memory": {name: peaks_mb(name, plan.frame_hw) for name in plan.encoders}})
-    found: dict[str, Any] = {}
-    for part in progress(parts, total=len(parts), label="benchmark"):
-        found |= part()
+    parts: dict[str, Callable[[], dict[str, Any]]] = {}
+    for count in threads:
+        for name, network in networks.items():
+            parts[f"{name} {count}"] = partial(_configuration, name, network, count, plan)
+    parts |= {f"memory {name}": partial(peaks_mb, name, plan.frame_hw) for name in networks}
+    parts |= {"growth": partial(growth, plan, max(threads)), "full": partial(_full, plan, max(threads))}
+    found = {name: parts[name]() for name in progress(list(parts), total=len(parts), label="benchmark")}
+    rows = [found[f"{name} {count}"] | found[f"memory {name}"] for count in threads for name in networks]
     return {
         "weights": weights.name if weights else "untrained",
         "machine": machine(),
         "frame_hw": list(plan.frame_hw),
         "temporal": plan.usual.as_dict(),
-        "configurations": [
-            row | found["memory"].get(row["encoder"], {})
-            for count in threads
-            for row in found[f"configurations {count}"]
-        ],
-        "growth": found["growth"] | {"threads": max(threads)},
-        "beside_full": found["beside_full"],
+        "target_overhead": TARGET,
+        "configurations": rows,
+        "growth": found["growth"],
+        "beside_full": found["full"]["sizes"],
+        "seconds": round(time.monotonic() - begun),
     }
 
 
-def _configurations(networks: dict[str, SceneNetwork], threads: int, plan: ScenePlan) -> list[dict[str, Any]]:
-    """One row per network; its two ways of answering take turns."""
-    torch.set_num_threads(threads)
-    return [_configuration(name, network, threads, plan) for name, network in networks.items()]
+def _full(plan: ScenePlan, threads: int) -> dict[str, Any]:
+    return {"sizes": beside_full(plan, threads)}
 
 
 def _configuration(encoder: str, network: SceneNetwork, threads: int, plan: ScenePlan) -> dict[str, Any]:
+    """One network on so many threads; its two ways of answering take turns."""
+    torch.set_num_threads(threads)
     temporal = network.temporal
     assert temporal is not None
     config, rho = temporal.config, temporal.rho or plan.usual.rho
     looking, alone = FrameLaps(network, plan.frame_hw, rho), FrameLaps(network, plan.frame_hw, 0.0)
     turns = {"looking": Candidate(looking), "alone": Candidate(alone)}
     rounds, laps = (2, 1) if encoder in plan.slow else (plan.rounds, plan.laps)
-    take_turns(turns, rounds=rounds, laps=laps, warm_up=config.frames + 1)
+    for _ in range(config.frames):
+        looking()  # until its past is full
+    take_turns(turns, rounds=rounds, laps=laps, warm_up=1)
     cost = Cost(config, network.channels, *looking.grid)
     single_macs = count_macs(network, alone)
     ms, single_ms = turns["looking"].median_ms, turns["alone"].median_ms
@@ -85,43 +90,3 @@ def _configuration(encoder: str, network: SceneNetwork, threads: int, plan: Scen
         "macs_overhead": round(cost.total / single_macs, 4),
         "kept_mb": round(looking.kept_mb, 2),
     }
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report as lines for people."""
-    height, width = report["frame_hw"]
-    usual = report["temporal"]
-    lines = [
-        f"frames of {width}x{height}, T = {usual['frames']}, rho = {usual['rho']}",
-        "network       threads  single ms  looking back    p95  overhead  in MACs  kept MB  peak MB (single)",
-    ]
-    for row in report["configurations"]:
-        peaks = f"{row['peak_mb']:.0f} ({row['peak_single_mb']:.0f})" if "peak_mb" in row else ""
-        lines.append(
-            f"{row['encoder']:<12}  {row['threads']:>7}  {row['single_ms']:>9.1f}  "
-            f"{row['ms_per_frame']:>12.1f}  {row['p95_ms']:>5.0f}  "
-            f"{100 * row['overhead']:>6.1f} %  {100 * row['macs_overhead']:>6.1f} %  "
-            f"{row['kept_mb']:>7.1f}  {peaks:>16}"
-        )
-    lines.append("\nattention alone     sparse ms    full ms  x faster  sparse GMAC  full GMAC  x fewer")
-    lines += [
-        f"{row['rows']:>4} x {row['columns']:<4} cells  {row['sparse_ms']:>12.1f}  {row['full_ms']:>9.1f}  "
-        f"{row['times_faster']:>8.1f}  {row['sparse_macs'] / 1e9:>11.3f}  {row['full_macs'] / 1e9:>9.2f}  "
-        f"{row['times_fewer_macs']:>7.1f}"
-        for row in report["beside_full"]
-    ]
-    lines.append("\n  T    cells   rho   n_k  module ms  attention ms   GMAC")
-    for name in ("frames", "cells", "rho"):
-        lines += [_growth_line(row) for row in report["growth"][name]] + [""]
-    lines.append(
-        f"the module's time grows with the cells to the power {report['growth']['time_exponent']:.2f}, "
-        f"its MACs {report['growth']['macs_exponent']:.2f}"
-    )
-    return "\n".join(lines)
-
-
-def _growth_line(row: dict[str, Any]) -> str:
-    return (
-        f"{row['frames']:>3}  {row['cells']:>7}  {row['rho']:>4.2f}  {row['n_keys']:>4}  {row['ms']:>9.1f}  "
-        f"{row['attention_ms']:>12.1f}  {row['macs'] / 1e9:>5.3f}"
-    )

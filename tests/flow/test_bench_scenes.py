@@ -59,12 +59,18 @@ def test_the_report_holds_what_was_measured(tiny: Path, capsys: pytest.CaptureFi
         assert beside["times_fewer_macs"] == pytest.approx(
             beside["full_macs"] / beside["sparse_macs"], abs=0.01
         )
+        cells = beside["rows"] * beside["columns"]
+        assert beside["full_scores_mb"] == pytest.approx(cells**2 * 2 * 4 / 1e6, abs=0.006)  # T, one head
     growth = report["growth"]
     assert [r["frames"] for r in growth["frames"]] == [1, 2]
     assert [r["cells"] for r in growth["cells"]] == [24, 48] and growth["macs_exponent"] == 1.0
     assert growth["rho"][0]["attention_macs"] == 0 < growth["rho"][1]["attention_macs"]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "looking back" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "looking back" in said and "growth with share of queries rho" in said
+    missed = row["overhead"] > 0.25
+    assert ("missed by mobilenet_v2 on 1" if missed else "kept by all") in said
+    assert growth["threads"] == 1 and report["seconds"] >= 0
 
 
 def test_without_looking_back_nothing_is_kept_and_with_it_the_past_fills() -> None:
