@@ -45,6 +45,13 @@ def gate(candidate: Scores, served: Scores, policy: Policy) -> Decision:
     return Decision(not against, tuple(finding.sentence for finding in findings), against)
 
 
+def enough(data: Data, policy: Policy) -> Decision:
+    """Whether there is enough to train on and to judge by, which can be told before anything is trained."""
+    findings = list(_enough(data, policy))
+    against = tuple(finding.sentence for finding in findings if not finding.holds)
+    return Decision(not against, tuple(finding.sentence for finding in findings), against)
+
+
 def refused(sentence: str) -> Decision:
     """A candidate that could not even be scored."""
     return Decision(False, (sentence,), (sentence,))
@@ -68,14 +75,14 @@ def _enough(data: Data, policy: Policy) -> Iterator[_Finding]:
     videos = f" of {_count(data.train_videos, 'video')}" if data.train_videos else ""
     yield _Finding(
         data.train_clips >= policy.enough_train,
-        f"trained on {_count(data.train_clips, data.unit)}{videos}; the policy wants {policy.enough_train}",
+        f"to train on: {_count(data.train_clips, data.unit)}{videos}; the policy wants {policy.enough_train}",
     )
     videos = f" of {_count(data.held_out_videos, 'video')}" if data.held_out_videos else ""
     frames = f" ({_count(data.held_out_frames, 'labelled frame')})" if data.unit == "clip" else ""
     yield _Finding(
         data.held_out_clips >= policy.enough_held_out and data.held_out_clips > 0,
-        f"judged by {_count(data.held_out_clips, f'held-out {data.unit}')}{videos}{frames}; the policy wants "
-        f"{max(1, policy.enough_held_out)}",
+        f"to judge by: {_count(data.held_out_clips, f'held-out {data.unit}')}{videos}{frames}; the policy "
+        f"wants {max(1, policy.enough_held_out)}",
     )
 
 

@@ -35,8 +35,8 @@ def test_a_better_candidate_is_accepted_and_the_reasons_hold_the_numbers() -> No
     decision = gate(scores("v2", 72.5, 61.0), scores("v1", 70.0, 62.0), Policy())
     assert decision.accepted and not decision.against
     told = " | ".join(decision.reasons)
-    assert "trained on 6 clips of 3 videos; the policy wants 3" in told
-    assert "judged by 2 held-out clips of 1 video (38 labelled frames); the policy wants 1" in told
+    assert "to train on: 6 clips of 3 videos; the policy wants 3" in told
+    assert "to judge by: 2 held-out clips of 1 video (38 labelled frames); the policy wants 1" in told
     assert "mean IoU over all held-out clips goes from 66.00 to 66.75, a gain of 0.75 points" in told
     assert "the worst class, 'b', loses 1.00 points (62.00 to 61.00, 10 frames)" in told
     assert "forgetting was not measured" in told
@@ -57,13 +57,13 @@ def test_a_better_candidate_is_accepted_and_the_reasons_hold_the_numbers() -> No
             scores("n", 80, 80),
             scores("o", 70, 70),
             Policy(enough_train=7),
-            "trained on 6 clips of 3 videos; t",
+            "to train on: 6 clips of 3 videos",
         ),
         (
             scores("n", 80, 80),
             scores("o", 70, 70),
             Policy(enough_held_out=3),
-            "judged by 2 held-out clips of 1",
+            "to judge by: 2 held-out clips of 1",
         ),
         (scores("n", NAN, NAN), scores("o", 70, 70), Policy(min_gain=0), "served 70.00, candidate none"),
         (scores("n", 80, 80), scores("o", NAN, NAN), Policy(min_gain=0), "served none, candidate 80.00"),
@@ -89,7 +89,7 @@ def test_each_refusal_has_its_sentence(candidate: Scores, served: Scores, policy
 def test_nothing_is_judged_by_no_held_out_clip_whatever_the_policy() -> None:
     empty = Data(9, 0)
     pair = (replace(scores("n", 80), data=empty), replace(scores("o", 10), data=empty))
-    assert "judged by 0 held-out clips" in against(gate(*pair, Policy(enough_held_out=0, enough_train=0)))
+    assert "to judge by: 0 held-out clips" in against(gate(*pair, Policy(enough_held_out=0, enough_train=0)))
 
 
 def test_a_class_with_few_frames_counts_in_the_whole_only() -> None:
