@@ -141,7 +141,7 @@ class ProjectPages:
 
     def example(self, project_id: int, run: str, name: str) -> Path:
         """A picture of a run. Raises BadInput for a name that is none, or leads elsewhere."""
-        path = ProjectFolder(self.data_dir, project_id).run(run) / "examples" / name
+        path = ProjectFolder(self.data_dir, project_id).run(run) / "shown" / name
         if not _PICTURE.fullmatch(name) or not path.is_file():
             raise BadInput(f"run {run!r} of project {project_id} has no picture {name!r}")
         return path.resolve()

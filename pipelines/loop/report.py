@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from backends.core.errors import MaskLoopError
 from backends.loop.files import write_json
 from backends.loop.folder import ProjectFolder
 from backends.settings import Settings
@@ -140,6 +141,15 @@ def write_report(work: ProjectWork, settings: Settings) -> dict[str, Any]:
     report = build_report(work, runs_told(folder), now=time.time())
     write_json(folder.report_path, report)
     return report
+
+
+def refresh(project_id: int, settings: Settings) -> str:
+    """The report anew behind a training run, which must not fail for it; why there is none, else empty."""
+    try:
+        make_report(project_id, settings)
+    except (MaskLoopError, OSError) as error:
+        return f"the report of project {project_id} was not made: {error}; press Refresh on its page"
+    return ""
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -15,11 +15,13 @@ from backends.loop.files import read_json
 from backends.loop.folder import Cycle, ProjectFolder
 from backends.training.curves import read as read_metrics
 from pipelines.loop.scores import METRICS, Figure, Scores
+from pipelines.loop.side_by_side import examples_told
 
 RUNS_SHOWN = 12
 CURVE_POINTS = 80
 """Longer curves are averaged down to so many points."""
-EXAMPLES_SHOWN = 6
+WITH_EXAMPLES = 3
+"""Runs whose examples are drawn, the newest."""
 _MOST_METRICS = 64 * 2**20  # bytes of one metrics.jsonl: about 300,000 steps
 _DEEPEST = 3  # folders between a run and the metrics of one of its stages
 
@@ -51,10 +53,10 @@ _NOT_COMPARED: dict[str, Any] = {
 
 def runs_told(folder: ProjectFolder) -> list[dict[str, Any]]:
     """The last runs as JSON values, the newest first."""
-    return [_run(cycle) for cycle in folder.cycles()[:RUNS_SHOWN]]
+    return [_run(cycle, place) for place, cycle in enumerate(folder.cycles()[:RUNS_SHOWN])]
 
 
-def _run(cycle: Cycle) -> dict[str, Any]:
+def _run(cycle: Cycle, place: int) -> dict[str, Any]:
     candidate, served = _scores(cycle.run)
     return {
         "run": cycle.name,
@@ -72,7 +74,7 @@ def _run(cycle: Cycle) -> dict[str, Any]:
         "error": cycle.error,
         **_comparison(candidate, served),
         "curves": [panel for file in _metrics_files(cycle.run) for panel in _panels(cycle.run, file)],
-        "examples": _examples(cycle.run),
+        "examples": examples_told(cycle.run) if place < WITH_EXAMPLES else [],
     }
 
 
@@ -157,23 +159,6 @@ def thinned(points: Sequence[tuple[float, float]], most: int = CURVE_POINTS) -> 
     size = math.ceil(len(points) / most)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [[group[-1][0], _short(sum(value for _, value in group) / len(group))] for group in groups]
-
-
-def _examples(run: Path) -> list[dict[str, Any]]:
-    """Held-out frames with the pictures that are still there."""
-    told = read_json(run / "examples" / "examples.json").get("examples")
-    found = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    kept = []
-    for one in found[:EXAMPLES_SHOWN]:
-        named = one.get("pictures")
-        pictures = {k: v for k, v in named.items() if _is_there(run, v)} if isinstance(named, dict) else {}
-        if pictures:
-            kept.append({**one, "pictures": pictures})
-    return kept
-
-
-def _is_there(run: Path, name: object) -> bool:
-    return isinstance(name, str) and Path(name).name == name and (run / "examples" / name).is_file()
 
 
 def _is_number(value: object) -> bool:

@@ -239,7 +239,7 @@ function examples(run, here) {
       const shot = el("div");
       const image = el("img");
       image.src = address(here + "/runs/" + encodeURIComponent(run.run) + "/examples/" + encodeURIComponent(one.pictures[key]));
-      const told = name + (score === null || score === undefined ? "" : ", " + run.example_metric + " " + figure(score));
+      const told = name + (score === null || score === undefined ? "" : ", " + "mean IoU " + figure(score));
       image.alt = one.clip + ", frame " + one.frame + ": " + told;
       image.loading = "lazy";
       shot.append(image, el("span", "", told));
