@@ -18,6 +18,7 @@ from backends.labelstudio.label_config import LabelConfig, refuse_unusable
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.notices import Notices
 from backends.queues import PropagationRequest
+from backends.queues.requests import LABEL_CLIP
 from backends.shown_names import clip_name, is_of_pictures, job_name
 from backends.tag_board import TagBoard
 
@@ -78,6 +79,7 @@ class ConsoleBoard:
         served: Callable[[], dict[str, Any]],
         public_url: str,
         tag_board: TagBoard,
+        clips: Callable[[], dict[str, Any]],
     ) -> None:
         self._ledger = ledger
         self._queue = queue
@@ -87,6 +89,7 @@ class ConsoleBoard:
         self._served = served
         self._public_url = public_url.rstrip("/")
         self._tag_board = tag_board
+        self._clips = clips
         self._kept = _Kept()
         self._listing = threading.Lock()
         self._seen: dict[int, Mapping[str, Any]] = {}
@@ -101,6 +104,7 @@ class ConsoleBoard:
             "model": _told(self._served, {"version": "", "own": []}),
             "notices": [vars(notice) for notice in self._notices.recent(NOTICES_SHOWN)],
             "review": self._tag_board.review(),
+            "clips": self._clips(),
         }
 
     def _job(self, row: JobRow, now: float) -> dict[str, Any]:
@@ -120,6 +124,7 @@ class ConsoleBoard:
             "can_cancel": row.state in ("queued", "running"),
             "can_retry": row.state in ("failed", "cancelled") or row.delivery == "refused",
             "editor_url": self._editor(row.project_id, row.task_id),
+            "clip_path": f"/clips/{row.id}" if row.kind == LABEL_CLIP else "",
             "model_version": row.model_version,
         }
 

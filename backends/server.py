@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backends import access
 from backends.console import views
+from backends.console.clip_views import ClipBoard
 from backends.console.project_views import ProjectBoard
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
@@ -59,6 +60,7 @@ class Parts:
     predictor: Predictor
     board: views.Board
     projects: ProjectBoard
+    clips: ClipBoard
     gauges: Gauges
     notices: Notices
     served: Callable[[str, int], str]
@@ -130,7 +132,7 @@ def create_app(parts: Parts) -> Flask:
     _add_reports(app, parts)
     _add_error_handlers(app, parts)
     door = _Door(secret, settings.host, settings.allowed_hosts)
-    app.register_blueprint(views.blueprint(parts.board, door, parts.projects))
+    app.register_blueprint(views.blueprint(parts.board, door, parts.projects, parts.clips))
     return app
 
 

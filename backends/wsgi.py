@@ -22,6 +22,8 @@ from backends.board import ConsoleBoard, LabelStudio, Queue
 from backends.click_memory import ClickMemory
 from backends.clicks.served import ServedClicks
 from backends.clip_labels import ClipLabels
+from backends.clip_pages import ClipPages
+from backends.clip_pictures import ClipPictures
 from backends.core.errors import MaskLoopError
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
@@ -122,7 +124,16 @@ def _assemble(
     )
     public_url = settings.label_studio_public_url or settings.label_studio_url
     tag_board = TagBoard(ledger, notices, tag_batches, client, public_url)
-    board = ConsoleBoard(ledger, queue, notices, anchors, client, versions.shown, public_url, tag_board)
+    clips = ClipPages(
+        ledger,
+        notices,
+        ClipPictures(ledger, files, settings.max_image_pixels),
+        partial(queues.want_figures, ledger, redis),
+        public_url,
+    )
+    board = ConsoleBoard(
+        ledger, queue, notices, anchors, client, versions.shown, public_url, tag_board, clips.listed
+    )
     projects = ProjectPages(
         settings.data_dir,
         versions.registry,
@@ -141,6 +152,7 @@ def _assemble(
         answers,
         board,
         projects,
+        clips,
         board,
         notices,
         versions.for_config,

@@ -6,7 +6,7 @@ last layer is fitted, by ridge regression. The attention's way out is drawn too,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,37 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from backends.video_semantic.networks import NetworkConfig, build
+from backends.video_semantic.networks import NetworkConfig, SceneNetwork, build
 from backends.video_semantic.temporal import TemporalConfig
 from backends.video_semantic.weights_file import save_weights
 
 REACH = 2
 
 
+def near_only(network: SceneNetwork) -> None:
+    """Let each cell see its surroundings alone, not the layout: things may then be anywhere."""
+    for reduce in network.encoder.reduce:  # type: ignore[union-attr]
+        for weight in reduce.parameters():
+            nn.init.zeros_(weight)
+
+
 def write_knowing_scene(
-    path: Path, pictures: Sequence[tuple[np.ndarray, np.ndarray]], classes: Sequence[str]
+    path: Path,
+    pictures: Sequence[tuple[np.ndarray, np.ndarray]],
+    classes: Sequence[str],
+    prepare: Callable[[SceneNetwork], None] = lambda network: None,
+    past: float = 0.05,
 ) -> Path:
-    """The weights file; ``pictures`` are (H, W, 3) RGB and (H, W) ids, others than classes do not count."""
+    """The weights file; ``pictures`` are (H, W, 3) RGB and (H, W) ids, others than classes do not count.
+
+    ``prepare`` may change the network that is drawn by lot before anything is fitted; ``past`` is how much
+    the frames before count.
+    """
     torch.manual_seed(5)
     temporal = TemporalConfig(frames=REACH, start=1, end=1, width=16)
     config = NetworkConfig(classes=len(classes), looks_back=True, temporal=temporal)
     network = build(config)
+    prepare(network)
     rgb = torch.from_numpy(np.stack([p for p, _ in pictures])).permute(0, 3, 1, 2).float() / 255
     ids = torch.from_numpy(np.stack([i for _, i in pictures])).long()
     settled = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -59,7 +75,7 @@ def write_knowing_scene(
     ).T.float()
     last.weight.data, last.bias.data = solved[:, :-1, None, None].contiguous(), solved[:, -1].contiguous()
     assert network.temporal is not None
-    nn.init.normal_(network.temporal.expand.weight, std=0.05)
+    nn.init.normal_(network.temporal.expand.weight, std=past)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_weights(network.state_dict(), config, list(classes), path)
     return path

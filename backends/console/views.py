@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, session, url_for
 
+from backends.console.clip_views import ClipBoard, add_clip_pages
 from backends.console.project_views import ProjectBoard, add_project_pages
 from backends.core.errors import BadInput, MaskLoopError, Unavailable
 
@@ -53,7 +54,7 @@ class Doorkeeper(Protocol):
     def csrf_ok(self, session: MutableMapping[str, Any], token: str) -> bool: ...
 
 
-def blueprint(board: Board, door: Doorkeeper, projects: ProjectBoard) -> Blueprint:
+def blueprint(board: Board, door: Doorkeeper, projects: ProjectBoard, clips: ClipBoard) -> Blueprint:
     """The console under ``/console``."""
     pages = Blueprint(
         "console",
@@ -68,6 +69,7 @@ def blueprint(board: Board, door: Doorkeeper, projects: ProjectBoard) -> Bluepri
     _add_documents(pages, board)
     _add_actions(pages, board)
     add_project_pages(pages, projects)
+    add_clip_pages(pages, clips)
     pages.register_error_handler(MaskLoopError, _in_words)
     return pages
 
@@ -80,7 +82,7 @@ def _refusal(door: Doorkeeper) -> Response | tuple[Response, int] | tuple[str, i
     if request.endpoint in ("console.login", "console.login_with_form", "console.static"):
         return None
     if not session.get("in"):
-        if request.endpoint in ("console.page", "console.project"):
+        if request.endpoint in ("console.page", "console.project", "console.clip"):
             return render_template("login.html", wrong=False), 401
         return jsonify(error="logged out: open the login link again"), 401
     if request.method == "POST" and not door.csrf_ok(session, request.headers.get("X-CSRF-Token", "")):

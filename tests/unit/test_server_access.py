@@ -98,11 +98,36 @@ class StubProjects:
         return "making it"
 
 
+class StubClips:
+    """One clip of two frames, its job is all 1."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def clip(self, job_id: str) -> dict[str, Any]:
+        if job_id != "1" * 40:
+            raise BadInput(f"no job {job_id!r} in the ledger")
+        return {"id": job_id}
+
+    def frame(self, job_id: str, index: int) -> bytes:
+        self.asked.append(("frame", (job_id, index)))
+        return b"\xff\xd8jpeg"
+
+    def labels(self, job_id: str, index: int) -> bytes:
+        self.asked.append(("labels", (job_id, index)))
+        return b"\x89PNG"
+
+    def measure(self, job_id: str) -> str:
+        self.asked.append(("measure", job_id))
+        return "asked"
+
+
 class House:
     """The app with stubs behind it."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.predictor, self.board, self.projects = StubPredictor(), StubBoard(), StubProjects(folder)
+        self.clips = StubClips()
         self.notices = Notices(folder / "ledger.sqlite3")
         self.gate = Gate(2)
         self.version: str | None = "video_object-1a2b3c4d"
@@ -113,6 +138,7 @@ class House:
                 self.predictor,
                 self.board,
                 self.projects,
+                self.clips,
                 self.board,
                 self.notices,
                 self._served,

@@ -30,6 +30,11 @@ function jobRow(job) {
   const actions = el("td", "actions");
   if (job.can_cancel) actions.append(button("Cancel", "/jobs/" + job.id + "/cancel"));
   if (job.can_retry) actions.append(button("Retry", "/jobs/" + job.id + "/retry"));
+  if (job.clip_path) {
+    const look = el("a", "button", "Look at it");
+    look.href = address(job.clip_path);
+    actions.append(look);
+  }
   if (job.editor_url) actions.append(editorLink(job.editor_url));
   row.append(
     nameCell(job.clip || "task " + job.task_id, "task " + job.task_id), state, progress,
@@ -58,6 +63,19 @@ function reviewRow(item) {
   row.append(
     nameCell(item.name, "task " + item.task_id), named("least sure of", "", item.worst), trust,
     named("mean", "num", item.score.toFixed(2)), actions);
+  return row;
+}
+
+function clipRow(clip) {
+  const row = el("tr");
+  const actions = el("td", "actions");
+  const look = el("a", "button", "Look at it");
+  look.href = address("/clips/" + clip.id);
+  actions.append(look, editorLink(clip.editor_url));
+  row.append(
+    nameCell(clip.name || "task " + clip.task_id, "task " + clip.task_id),
+    named("agreement", "num", clip.share === null ? "not measured" : (100 * clip.share).toFixed(1) + " %"),
+    named("frames", "num", clip.frames), named("reviewed", "", clip.is_saved ? "saved" : ""), actions);
   return row;
 }
 
@@ -122,6 +140,13 @@ function drawState(state) {
     $("review").querySelector("tbody").replaceChildren(...items.map(reviewRow));
     $("review-card").hidden = total === 0;
     $("review-count").textContent = items.length < total ? "the first " + items.length + " of " + total : total + " to look at";
+  }
+  if (changed("clips", state.clips)) {
+    const { items, more } = state.clips;
+    $("clips").querySelector("tbody").replaceChildren(...items.map(clipRow));
+    $("clips-card").hidden = items.length === 0;
+    const left = items.filter((clip) => !clip.is_saved).length;
+    $("clip-count").textContent = (more ? "the first " + items.length + ", " : "") + left + " not reviewed";
   }
   if (changed("notices", state.notices)) {
     $("notices").replaceChildren(...state.notices.map(noticeRow));
