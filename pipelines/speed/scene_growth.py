@@ -52,7 +52,7 @@ def _rows(modules: Sequence[Module], plan: ScenePlan) -> list[dict[str, Any]]:
                 "attention_ms": reading.median_ms if reading else 0.0,
                 "macs": cost.total,
                 "attention_macs": cost.attention,
-                "kept_mb": round(cost.kept_mb, 3),
+                "kept_mb": round(cost.kept_mb, 3) if module.config.rho else 0.0,
             }
         )
     return rows
