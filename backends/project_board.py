@@ -141,10 +141,11 @@ class ProjectPages:
 
     def example(self, project_id: int, run: str, name: str) -> Path:
         """A picture of a run. Raises BadInput for a name that is none, or leads elsewhere."""
-        path = ProjectFolder(self.data_dir, project_id).run(run) / "shown" / name
-        if not _PICTURE.fullmatch(name) or not path.is_file():
+        folder = (ProjectFolder(self.data_dir, project_id).run(run) / "shown").resolve()
+        path = (folder / name).resolve()
+        if not _PICTURE.fullmatch(name) or path.parent != folder or not path.is_file():
             raise BadInput(f"run {run!r} of project {project_id} has no picture {name!r}")
-        return path.resolve()
+        return path
 
     def refresh(self, project_id: int) -> str:
         """Have the report made anew."""
