@@ -50,7 +50,7 @@ class ResponseConfig:
     """… like this."""
 
 
-Response = Literal["cam", "seam", "shares"]
+Response = Literal["cam", "seam", "shares", "objects"]
 Source = Literal["photos", "objects"]
 
 
@@ -61,7 +61,8 @@ class TrainingConfig:
     trunk: str = "mobilenet_v2"
     seed: int = 0
     response: Response = "cam"
-    """Activation maps, SEAM's, or the shares of a softmax in which classes compete for each cell."""
+    """Activation maps, SEAM's, the shares of a softmax in which classes compete for each cell, or these with
+    a prior of what an object is, learned from base masks."""
     response_gt: bool = False
     """Base masks teach the classifier too; with ``shares`` only. The paper's classifiers know tags alone."""
     propagate: bool = True
@@ -97,7 +98,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, wanted in (
-            ("response", ("cam", "seam", "shares")),
+            ("response", ("cam", "seam", "shares", "objects")),
             ("masks", ("photos", "objects")),
             ("stage", (1, 2)),
         ):

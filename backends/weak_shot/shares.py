@@ -87,11 +87,18 @@ class ShareClassifier(nn.Module):
 
     def logits(self, rgb: Tensor) -> Tensor:
         """(B, n + 1, h, w) at the deepest stride, background first."""
+        return self.classes_of(self.features(rgb))
+
+    def features(self, rgb: Tensor) -> Tensor:
+        """(B, C, h, w) of the two deepest stages, each over its own spread: they differ tenfold in size."""
         middle, deep = stages_of(self.trunk, rgb)[-2:]
-        # each cell's features over their own spread: stages differ tenfold in size
         maps = [_levelled(resized(middle, deep.shape[-2:])), _levelled(deep)]
-        hidden = F.relu(self.hidden(self.spread(torch.cat(maps, 1))))
-        found: Tensor = self.head(self.dropout(hidden))
+        found: Tensor = self.spread(torch.cat(maps, 1))
+        return found
+
+    def classes_of(self, features: Tensor) -> Tensor:
+        """(B, n + 1, h, w) logits of :meth:`features`."""
+        found: Tensor = self.head(self.dropout(F.relu(self.hidden(features))))
         return found
 
     def forward(self, rgb: Tensor) -> Tensor:

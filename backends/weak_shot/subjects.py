@@ -27,6 +27,7 @@ from backends.weak_shot.networks import (
     dense_trunk,
     pair_affinities,
 )
+from backends.weak_shot.object_shares import ObjectShareClassifier, object_share_losses
 from backends.weak_shot.seam import SeamClassifier, seam_losses
 from backends.weak_shot.shares import ShareClassifier, share_losses
 from backends.weak_shot.training import Batch, Losses
@@ -38,7 +39,8 @@ OFFSETS = half_plane(5)
 def build(stage: str, trunk: str, n: int) -> nn.Module:
     """An untrained network.
 
-    ``stage`` is ``classifier``, ``seam``, ``shares``, ``boundary``, ``affinity`` or ``segmentation``.
+    ``stage`` is ``classifier``, ``seam``, ``shares``, ``objects``, ``boundary``, ``affinity`` or
+    ``segmentation``.
     """
     if stage == "classifier":
         return Classifier(trunk, n)
@@ -46,6 +48,8 @@ def build(stage: str, trunk: str, n: int) -> nn.Module:
         return SeamClassifier(trunk, n)
     if stage == "shares":
         return ShareClassifier(trunk, n)
+    if stage == "objects":
+        return ObjectShareClassifier(trunk, n)
     if stage == "boundary":
         return BoundaryNetwork(trunk)
     if stage == "affinity":
@@ -73,6 +77,10 @@ def _shares(network: Any, batch: Batch) -> Mapping[str, Tensor]:
     return share_losses(network, batch.rgb, batch.tags, batch.labels)
 
 
+def _objects(network: Any, batch: Batch) -> Mapping[str, Tensor]:
+    return object_share_losses(network, batch.rgb, batch.tags, batch.labels)
+
+
 def _boundary(network: Any, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": losses.boundary_loss(network(batch.rgb).float(), batch.labels)}
 
@@ -90,6 +98,7 @@ LOSSES: Mapping[str, Losses] = {
     "classifier": _tags,
     "seam": _seam,
     "shares": _shares,
+    "objects": _objects,
     "boundary": _boundary,
     "affinity": _affinity,
     "segmentation": _segmentation,

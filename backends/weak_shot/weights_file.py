@@ -25,6 +25,7 @@ from backends.weak_shot.networks import (
     Classifier,
     SegmentationNetwork,
 )
+from backends.weak_shot.object_shares import ObjectShareClassifier
 from backends.weak_shot.propagation import Walk
 from backends.weak_shot.recipe import ResponseConfig
 from backends.weak_shot.seam import SeamClassifier
@@ -33,7 +34,7 @@ from backends.weak_shot.shares import ShareClassifier
 ALGORITHM = "weak_shot"
 VERSION = 1
 PARTS = ("classifier", "boundary", "affinity", "segmentation")
-Variant = Literal["cam", "seam", "shares"]
+Variant = Literal["cam", "seam", "shares", "objects"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,12 @@ def _described(about: Mapping[str, Any]) -> Bundle:
     )
 
 
-_CLASSIFIERS = {"cam": Classifier, "seam": SeamClassifier, "shares": ShareClassifier}
+_CLASSIFIERS: Mapping[str, Callable[[str, int], nn.Module]] = {
+    "cam": Classifier,
+    "seam": SeamClassifier,
+    "shares": ShareClassifier,
+    "objects": ObjectShareClassifier,
+}
 _MAKE: Mapping[str, Callable[[Bundle], nn.Module]] = {
     "classifier": lambda about: _CLASSIFIERS[about.variant](about.trunk, len(about.classes)),
     "boundary": lambda about: BoundaryNetwork(about.trunk),

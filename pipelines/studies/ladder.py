@@ -53,6 +53,8 @@ NAMES = {
     "shares_walk": "shares + random walk",
     "shares_retab": "shares + RETAB",
 }
+NETWORK_ROWS = ("seg_gt", "oracle")
+"""Rows that differ from another one in what the final network learns from, and in nothing else."""
 CONFIG = Path(__file__).parents[2] / "backends" / "weak_shot" / "configs" / "ladder.json"
 
 
@@ -82,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score on a part of the training photos, to choose settings; the held-out photos stay unseen",
     )
+    parser.add_argument(
+        "--masks-only",
+        action="store_true",
+        help="score pseudo-masks only; rows that differ in the final network alone are left out",
+    )
     parser.add_argument("--device", help="torch device: cpu, cuda or cuda:N; default: MASKLOOP_DEVICE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: ladder.json in --out")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="default: ladder.png in --out")
@@ -95,14 +102,20 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.studies.ladder_table import draw, findings, summarise, table
     from pipelines.studies.plots import new_figure
 
-    rows, folds, seeds = chosen(args.rows), numbers(args.folds, "--folds"), numbers(args.seeds, "--seeds")
+    rows, folds, seeds = (
+        chosen(args.rows, args.masks_only),
+        numbers(args.folds, "--folds"),
+        numbers(args.seeds, "--seeds"),
+    )
     configs = {row: config_of(row, args.config, args.overrides) for row in rows}
     figure, axes = new_figure(2, width=6.4)  # a missing matplotlib is said before hours pass
     device = args.device or current_settings().device
     reports: list[dict[str, Any]] = []
     for seed in seeds:
         for fold in folds:
-            one = LadderRun(args.data, fold, seed, args.out, args.trunk, device, args.choosing)
+            one = LadderRun(
+                args.data, fold, seed, args.out, args.trunk, device, args.choosing, args.masks_only
+            )
             for row in rows:
                 reports.append(one.report(row, configs[row]))
                 print(_line(reports[-1]), flush=True)
@@ -126,13 +139,13 @@ def config_of(row: str, config: Path, overrides: Sequence[str]) -> dict[str, Any
     return values
 
 
-def chosen(rows: str | None) -> list[str]:
-    """The rows that were asked for. Raises BadInput for an unknown one."""
+def chosen(rows: str | None, masks_only: bool = False) -> list[str]:
+    """The rows that were asked for, of those that there is something to score of. Raises BadInput."""
     known = [*ROWS, *MORE_ROWS]
     wanted = [name for name in (rows or "").split(",") if name] or list(ROWS)
     if unknown := [name for name in wanted if name not in known]:
         raise BadInput(f"--rows {','.join(unknown)}: unknown; known: {', '.join(known)}")
-    return wanted
+    return [name for name in wanted if not (masks_only and name in NETWORK_ROWS)]
 
 
 def _line(report: Mapping[str, Any]) -> str:

@@ -29,11 +29,22 @@ class LadderRun:
     """One fold with one seed; its rows share photos in memory and stages on disk."""
 
     def __init__(
-        self, data: Path, fold: int, seed: int, out: Path, trunk: Path | None, device: str, choosing: bool
+        self,
+        data: Path,
+        fold: int,
+        seed: int,
+        out: Path,
+        trunk: Path | None,
+        device: str,
+        choosing: bool,
+        masks_only: bool = False,
     ):
-        """``choosing``: the held-out photos are replaced by a part of the training photos."""
+        """``choosing``: the held-out photos are replaced by a part of the training photos.
+
+        ``masks_only``: no final network is trained or scored.
+        """
         self.data, self.fold, self.seed, self.trunk, self.device = data, fold, seed, trunk, device
-        self.choosing = choosing
+        self.choosing, self.masks_only = choosing, masks_only
         self.folder = out / f"fold-{fold}" / f"seed-{seed}"
 
     @cached_property
@@ -51,7 +62,7 @@ class LadderRun:
         Raises BadInput when it is there with other settings.
         """
         config = config_from({**values, "seed": self.seed})
-        path, settings = self.folder / f"{row}.json", self._settings(config)
+        path, settings = self._report_path(row), self._settings(config)
         if path.is_file():
             found: dict[str, Any] = json.loads(path.read_text())
             if found["settings"] != settings:
@@ -63,21 +74,26 @@ class LadderRun:
         write_json(path, {**report, "settings": settings})
         return {**report, "settings": settings}
 
+    def _report_path(self, row: str) -> Path:
+        whole = self.folder / f"{row}.json"
+        return self.folder / f"{row}.masks.json" if self.masks_only and not whole.is_file() else whole
+
     def _scores(self, stages: Stages) -> dict[str, Any]:
         classes, config = self.photos.classes, stages.config
         masks, result = new_confusion(classes), new_confusion(classes)
-        network = stages.segmentation
+        network = None if self.masks_only else stages.segmentation
         chosen = [photo for photo in self.photos.held_out if photo.mask_path is not None]
         for photo in tqdm(chosen, desc="scoring", unit="photo", mininterval=_pause_s()):
             truth = self.photos.truth(photo)
             if not config.oracle:
                 masks.add(truth, stages.pseudo_mask(photo, (truth.shape[0], truth.shape[1])))
-            found = everywhere.label_map(
-                network, self.photos.image(photo), long_side_px=config.long_side_px, device=self.device
-            )
-            result.add(truth, found)
+            if network is not None:
+                image = self.photos.image(photo)
+                side = config.long_side_px
+                result.add(truth, everywhere.label_map(network, image, long_side_px=side, device=self.device))
         told = None if config.oracle else scores(masks, classes).to_json()
-        return {"photos": len(chosen), "pseudo_masks": told, "network": scores(result, classes).to_json()}
+        learned = None if network is None else scores(result, classes).to_json()
+        return {"photos": len(chosen), "pseudo_masks": told, "network": learned}
 
     @cached_property
     def _place(self) -> Any:

@@ -23,7 +23,9 @@ def summarise(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for row in dict.fromkeys(report["row"] for report in reports):
         mine = [report for report in reports if report["row"] == row]
         summary[row] = {
-            part: {name: _spread(mine, part, name) for name in FIGURES} if mine[0].get(part) else None
+            part: {name: _spread(mine, part, name) for name in FIGURES}
+            if any(r.get(part) for r in mine)
+            else None
             for part in PARTS
         }
     return summary
@@ -75,7 +77,7 @@ def draw(
 
 
 def _spread(reports: Sequence[Mapping[str, Any]], part: str, name: str) -> dict[str, Any]:
-    known = [r for r in reports if r[part][name] is not None]
+    known = [r for r in reports if r.get(part) and r[part][name] is not None]
     by_fold = _by_fold(known, part, name)
     deviations = [statistics.stdev(values) for values in by_fold.values() if len(values) > 1]
     means = {str(fold): statistics.fmean(values) for fold, values in by_fold.items()}
@@ -110,7 +112,7 @@ def _gains(reports: Sequence[Mapping[str, Any]], part: str, low: str, high: str)
 
 def _ratio(reports: Sequence[Mapping[str, Any]], part: str) -> float | None:
     summary = summarise([r for r in reports if r["row"] in ("cam", "retab")])
-    if set(summary) != {"cam", "retab"}:
+    if set(summary) != {"cam", "retab"} or not all(summary[row][part] for row in summary):
         return None
     cam, retab = (summary[row][part]["c_novel"]["mean"] for row in ("cam", "retab"))
     return None if not cam or retab is None else retab / cam

@@ -239,6 +239,12 @@ def test_rows_share_stages_and_are_found_again(
     assert again["rows"] == report["rows"]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("weights.safetensors")} == weights
 
+    assert cli.main(ladder(data, tmp_path / "more", "--rows", "cam,seg_gt,oracle", "--masks-only")) == 0
+    short = json.loads((tmp_path / "more" / "ladder.json").read_text())
+    assert list(short["rows"]) == ["cam"] and short["rows"]["cam"]["network"] is None
+    assert short["rows"]["cam"]["pseudo_masks"] == report["rows"]["cam"]["pseudo_masks"]
+    assert not list((tmp_path / "more").rglob("segmentation-*"))
+
     assert (
         cli.main(ladder(data, tmp_path / "out", "--rows", "cam", "--set", "seed=0", "--set", "band_px=3"))
         == 2
