@@ -271,3 +271,39 @@ def make_masks(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--wait", action="store_true", help="wait for the masks, then print the review order"
     )
+
+
+def improve(command: argparse.ArgumentParser) -> None:
+    """``maskloop improve``"""
+    command.add_argument(
+        "--project", type=int, required=True, metavar="P", help="the number of the Label Studio project"
+    )
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, train nothing")
+    command.add_argument("--seed", type=int, metavar="N", help="of the training; default: the policy's")
+    command.add_argument("--promote", choices=("auto", "ask"), help="this time; default: the policy's")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="this time: a field of the policy, or training.NAME for a training setting; VALUE in JSON",
+    )
+    command.add_argument(
+        "--fresh", action="store_true", help="read the project and train, whatever is unfinished or known"
+    )
+
+
+def policy(command: argparse.ArgumentParser) -> None:
+    """``maskloop policy``"""
+    command.add_argument(
+        "--project", type=int, required=True, metavar="P", help="the number of the Label Studio project"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="change a field, from now on; training.NAME=VALUE for a training setting; VALUE in JSON",
+    )

@@ -20,6 +20,7 @@ from pipelines import (
     commands,
     data_arguments,
     data_commands,
+    loop_commands,
     model_commands,
     report_commands,
     scene_commands,
@@ -137,6 +138,18 @@ _COMMANDS = {
         arguments.train,
         model_commands.train,
     ),
+    "improve": (
+        "train on what people corrected in a project, compare, and serve what is better",
+        "maskloop improve --project 3",
+        arguments.improve,
+        loop_commands.improve,
+    ),
+    "policy": (
+        "show or change what a project's new version has to show before it is served",
+        "maskloop policy --project 3 --set promote=auto",
+        arguments.policy,
+        loop_commands.policy,
+    ),
     "calibrate": (
         "fit an algorithm's confidence to the true J and store it with the weights",
         "maskloop calibrate video_object --data davis/ --weights w.safetensors --out calibrated.safetensors",
@@ -202,6 +215,12 @@ _COMMANDS = {
         "maskloop export --project 1 --format coco --out coco/",
         data_arguments.export,
         data_commands.export,
+    ),
+    "import": (
+        "read labelled data in four layouts into a project, as tasks with annotations",
+        "maskloop import --title Horses --from horses/ --format davis",
+        data_arguments.import_data,
+        data_commands.import_data,
     ),
     "report": (
         "say what a project's saved work tells of each model version: IoU, untouched, seconds per frame",

@@ -7,6 +7,7 @@ For the others a project's policy may name a folder; without one it is said that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def nothing(algorithm: str, folder: str) -> Benchmark | None:
 
 def of_objects(segmenter: Segmenter, folder: str, progress: Track = quiet) -> Benchmark:
     """J&F on the drawn clips, or on the sequences of a folder in the DAVIS layout."""
-    sequences = list(_davis(Path(folder)) if folder else drawn())
+    sequences = list(_davis(Path(folder))) if folder else drawn()
     name = Path(folder).name if folder else "drawn clips"
     return _from(name, score_objects(segmenter, sequences, _NOTHING, progress=progress))
 
@@ -70,8 +71,16 @@ def of_photos(bundle: Bundle, folder: str, device: str, progress: Track = quiet)
     )
 
 
-def drawn() -> Iterator[LabelledSequence]:
-    """The sample clip, every other frame, and a clip of look-alikes for each way in which they meet."""
+@cache
+def drawn() -> tuple[LabelledSequence, ...]:
+    """The sample clip, every other frame, and a clip of look-alikes for each way in which they meet.
+
+    Drawing them takes as long as scoring them, and both versions see the same ones.
+    """
+    return tuple(_draw())
+
+
+def _draw() -> Iterator[LabelledSequence]:
     frames, truths = zip(*islice(sample_clip.draw(), 0, None, _EVERY), strict=True)
     names = tuple(f"{index:05d}" for index in range(len(frames)))
     clip = Clip("sample", frames, sample_clip.SIZE_HW, names)
