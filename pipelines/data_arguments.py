@@ -19,3 +19,15 @@ def export(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a new or empty folder, or an older export of the same project in the same format",
     )
+
+
+def import_data(command: argparse.ArgumentParser) -> None:
+    """``maskloop import``"""
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--project", metavar="P", help="the number or title of a project that has the labels")
+    where.add_argument("--title", metavar="T", help="a new project of this title, or the one there is")
+    command.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="DIR", help="the folder with the data"
+    )
+    command.add_argument("--format", required=True, metavar="NAME", help="davis, youtube-vos, coco or voc")
+    command.add_argument("--only", metavar="A,B", help="these sequences, with commas between; default: all")

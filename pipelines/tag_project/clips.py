@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from backends.labelstudio.label_config import LabelConfig, refuse_unlabellable
+from backends.labelstudio.label_config import LabelConfig, refuse_unlabellable, refuse_unusable
 from backends.settings import Settings
 from pipelines.ingest import CLIPS
-from pipelines.tag_project.config_xml import video_semantic_xml
+from pipelines.tag_project.config_xml import video_object_xml, video_semantic_xml
 from pipelines.tag_project.make import Plan
 
 REGIONS = 150
@@ -21,11 +21,22 @@ _INSTRUCTION = (
     "M, Ctrl+click, and open the task again once the console says it is done."
 )
 
+_OBJECTS = (
+    "Flip pages with Ctrl+Right. Correct a mask with the brush, choose the label Propagate, press M, "
+    "Ctrl+click on what you painted: it is carried to the other pages. Submit or Update."
+)
+
 
 def clip_plan(classes: Sequence[str] = ()) -> Plan:
     """A project for whole scenes; no classes: CamVid's. Raises BadInput for classes that cannot be used."""
     xml = video_semantic_xml(classes)
     return Plan(xml, CLIPS, "clip", _INSTRUCTION, "A class for every pixel of a video", refuse_unlabellable)
+
+
+def object_plan(objects: Sequence[str]) -> Plan:
+    """A project for objects that are followed. Raises BadInput for labels that cannot be used."""
+    xml = video_object_xml(objects)
+    return Plan(xml, CLIPS, "clip", _OBJECTS, "Per-frame object masks on video clips", refuse_unusable)
 
 
 def within_budget(settings: Settings, plan: Plan) -> Settings:

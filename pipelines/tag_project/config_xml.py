@@ -16,10 +16,12 @@ from backends.labelstudio.label_config import (
     LabelConfig,
     refuse_unlabellable,
     refuse_untaggable,
+    refuse_unusable,
 )
 
 MAX_CLASSES = 254  # a label map has one byte per pixel: 0 is background, 255 is "ignore"
 _COMMANDS = {LABEL_CLIP, MAKE_MASKS, PROPAGATE}
+_EVERY_TOOL = tuple((tag, "Label") for tag in ("BrushLabels", "KeyPointLabels", "RectangleLabels"))
 _GOLDEN = 0.618034  # of the colour circle: neighbours in the list look different
 
 
@@ -39,6 +41,13 @@ def weak_shot_xml(classes: Sequence[str]) -> str:
     return xml
 
 
+def video_object_xml(objects: Sequence[str]) -> str:
+    """``video_object.xml`` with ``objects`` in every tool. Raises BadInput as :func:`weak_shot_xml`."""
+    xml = _with_classes(shipped_xml("video_object"), check_classes(objects), _EVERY_TOOL)
+    refuse_unusable(LabelConfig.parse(xml))
+    return xml
+
+
 def video_semantic_xml(classes: Sequence[str] = ()) -> str:
     """``video_semantic.xml`` with ``classes`` in every tool; none: as it is, with CamVid's.
 
@@ -47,8 +56,7 @@ def video_semantic_xml(classes: Sequence[str] = ()) -> str:
     shipped = shipped_xml("video_semantic")
     if not classes:
         return shipped
-    tools = [(tag, "Label") for tag in ("BrushLabels", "KeyPointLabels", "RectangleLabels")]
-    xml = _with_classes(shipped, check_classes(classes), tools)
+    xml = _with_classes(shipped, check_classes(classes), _EVERY_TOOL)
     refuse_unlabellable(LabelConfig.parse(xml))
     return xml
 
