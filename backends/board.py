@@ -17,6 +17,7 @@ from backends.labelstudio.drafts import Draft
 from backends.labelstudio.label_config import LabelConfig, refuse_unusable
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.notices import Notices
+from backends.project_abouts import shown_projects
 from backends.queues import PropagationRequest
 from backends.queues.requests import LABEL_CLIP
 from backends.shown_names import clip_name, is_of_pictures, job_name
@@ -113,17 +114,19 @@ class ConsoleBoard:
             "id": row.id,
             "task_id": row.task_id,
             "clip": job_name(row),
-            "unit": "pictures" if is_of_pictures(row) else "frames",
+            "where": f"task {row.task_id}" if row.task_id else f"project {row.project_id}",
+            "unit": "steps" if row.task_id == 0 else "pictures" if is_of_pictures(row) else "frames",
             "state": row.state,
             "done": row.done,
             "total": row.total,
             "started_at": started,
             "took_s": None if started is None else max(0.0, (ended or now) - started),
             "error": row.error or row.delivery_error,
-            "note": DELIVERY_NOTES.get(row.delivery, "") if row.state == "done" else "",
+            "note": row.stage or (DELIVERY_NOTES.get(row.delivery, "") if row.state == "done" else ""),
             "can_cancel": row.state in ("queued", "running"),
             "can_retry": row.state in ("failed", "cancelled") or row.delivery == "refused",
-            "editor_url": self._editor(row.project_id, row.task_id),
+            "editor_url": self._editor(row.project_id, row.task_id) if row.task_id else "",
+            "project_path": "" if row.task_id else f"/projects/{row.project_id}",
             "clip_path": f"/clips/{row.id}" if row.kind == LABEL_CLIP else "",
             "model_version": row.model_version,
         }
@@ -135,13 +138,17 @@ class ConsoleBoard:
         """Open tasks, those with masks and the newest first; ``error`` in words when there is no answer."""
         with self._listing:
             if time.monotonic() - self._kept.at > TASKS_FRESH_S:
-                listing = _told(self._list, {"tasks": [], "tag_projects": []})
+                listing = _told(self._list, {"projects": [], "tasks": [], "tag_projects": []})
                 self._kept = _Kept({**listing, "label_studio_url": self._public_url}, time.monotonic())
             return self._kept.listing
 
     def _list(self) -> dict[str, Any]:
         projects = self._label_studio.projects()
-        return {"tasks": self._open_tasks(projects), "tag_projects": self._tag_board.projects(projects)}
+        return {
+            "projects": shown_projects(projects),
+            "tasks": self._open_tasks(projects),
+            "tag_projects": self._tag_board.projects(projects),
+        }
 
     def _open_tasks(self, projects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.ledger import JobRow, Ledger
@@ -23,73 +21,17 @@ from backends.loop.policy import Policy
 from backends.notices import KEPT, Notices
 from backends.pointers import pointer
 from backends.policy_form import form, in_words
-from backends.queues import IMPROVE, REPORT
+from backends.project_abouts import About, ProjectAbouts
 from backends.registry import Registry
-from backends.served_versions import algorithm_of
+from backends.served_versions import KINDS
+from backends.shown_names import PROJECT_JOBS
 
 FORMAT = 1
 """Of report.json."""
 
-KINDS = {
-    "video_object": "Objects in video",
-    "video_semantic": "Whole scenes",
-    "weak_shot": "Tags to masks",
-}
-JOBS = {IMPROVE: "Train and judge a new version", REPORT: "Make the report"}
-"""Kinds of jobs about a whole project, as people read them."""
-
-_ASK_AGAIN_S = 60.0
 _MOST_BYTES = 32 * 2**20  # of a report: the figures of many thousand clips are below 5 MB
 _PICTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,150}\.(?:jpg|png)")
 _SAVED = {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"}
-
-
-class LabelStudioProjects(Protocol):
-    """The one call that is needed; raises LabelStudioDown, TokenRefused or BadInput."""
-
-    def project(self, project_id: int) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True)
-class About:
-    """What Label Studio says of a project; ``kind`` is empty until it said something."""
-
-    title: str = ""
-    kind: str = ""
-    error: str = ""
-
-
-@dataclass
-class ProjectAbouts:
-    """Asks Label Studio behind the caller's back and keeps the answer for a minute."""
-
-    label_studio: LabelStudioProjects
-    behind: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="project-about")
-    )
-    _known: dict[int, About] = field(default_factory=dict)
-    _asked_at: dict[int, float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def known(self, project_id: int) -> About:
-        """What is known by now; returns at once."""
-        with self._lock:
-            due = time.monotonic() - self._asked_at.get(project_id, float("-inf")) > _ASK_AGAIN_S
-            if due:
-                self._asked_at[project_id] = time.monotonic()
-                self.behind.submit(self._ask, project_id)
-            return self._known.get(project_id, About())
-
-    def _ask(self, project_id: int) -> None:
-        try:
-            told = self.label_studio.project(project_id)
-            config = str(told.get("label_config") or "")
-            about = About(str(told.get("title") or ""), algorithm_of(config))
-        except MaskLoopError as error:
-            before = self._known.get(project_id, About())
-            about = About(before.title, before.kind, str(error))
-        with self._lock:
-            self._known[project_id] = about
 
 
 @dataclass(frozen=True)
@@ -213,7 +155,7 @@ class ProjectPages:
     def _jobs(self, project_id: int) -> list[dict[str, Any]]:
         """Those under way, and the last of each kind where it failed."""
         found = []
-        for kind in JOBS:
+        for kind in PROJECT_JOBS:
             rows = self.ledger.project_jobs(kind, project_id, limit=3)
             found += [row for row in rows if not row.is_over or (row is rows[0] and row.state == "failed")]
         return [_job(row) for row in sorted(found, key=lambda row: row.created_at)]
@@ -274,7 +216,7 @@ def _job(row: JobRow) -> dict[str, Any]:
     now = time.time()
     return {
         "id": row.id,
-        "what": JOBS[row.kind],
+        "what": PROJECT_JOBS[row.kind],
         "state": row.state,
         "stage": row.stage,
         "done": row.done,

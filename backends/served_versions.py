@@ -15,6 +15,9 @@ from backends.registry import Registry
 VIDEO, TAGS, SCENES = "video_object", "weak_shot", "video_semantic"
 """The algorithms of the ways of working: objects on a clip's pages, pictures with tags, whole clips."""
 
+KINDS = {VIDEO: "Objects in video", TAGS: "Tags to masks", SCENES: "Whole scenes"}
+"""The ways of working as people read them."""
+
 
 @dataclass(frozen=True)
 class ServedVersions:

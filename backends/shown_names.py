@@ -1,4 +1,4 @@
-"""What people call a clip or a picture, told from the references of its frames."""
+"""What people call a clip or a picture, told from the references of its frames, and what they call a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
 from backends.ledger import JobRow
+from backends.queues import IMPROVE, REPORT
 from backends.queues.requests import PSEUDO_LABEL, PSEUDO_LABEL_NOW
+
+PROJECT_JOBS = {IMPROVE: "Train and judge a new version", REPORT: "Make the report"}
+"""Kinds of jobs about a whole project, as people read them."""
 
 
 def clip_name(references: object) -> str:
@@ -29,6 +33,8 @@ def is_of_pictures(row: JobRow) -> bool:
 
 
 def job_name(row: JobRow) -> str:
-    """The name of the job's clip or picture; empty when it cannot be told."""
+    """The name of the job's clip or picture, or what is done for a project; empty: it cannot be told."""
+    if row.kind in PROJECT_JOBS:
+        return PROJECT_JOBS[row.kind]
     references = row.payload.get("frame_refs")
     return picture_name(str(references[0])) if references and is_of_pictures(row) else clip_name(references)

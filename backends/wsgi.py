@@ -33,7 +33,8 @@ from backends.ledger import Ledger
 from backends.next_clip import NextClip
 from backends.notices import Notices
 from backends.predict import Answers
-from backends.project_board import ProjectAbouts, ProjectPages
+from backends.project_abouts import ProjectAbouts
+from backends.project_board import ProjectPages
 from backends.registry import Registry
 from backends.saved_work import SavedWork
 from backends.served_versions import SCENES, TAGS, VIDEO, ServedVersions

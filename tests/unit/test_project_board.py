@@ -16,7 +16,8 @@ from backends.loop.folder import ProjectFolder
 from backends.loop.policy import Policy
 from backends.notices import Event, Notices
 from backends.policy_form import FIELDS, in_words
-from backends.project_board import ProjectAbouts, ProjectPages
+from backends.project_abouts import ProjectAbouts
+from backends.project_board import ProjectPages
 from backends.queues import ImproveRequest, ReportRequest
 from backends.registry import Registry
 from backends.settings import Settings

@@ -15,6 +15,12 @@ const after = askState; // every button shows what it changed at once
 const button = (text, path, className) => actionButton(text, path, className, { after });
 const editorLink = (url) => outLink("Open in editor", url, "button");
 
+function pageLink(text, path) {
+  const link = el("a", "button", text);
+  link.href = address(path);
+  return link;
+}
+
 function jobRow(job) {
   const row = el("tr");
   const state = el("td");
@@ -30,14 +36,11 @@ function jobRow(job) {
   const actions = el("td", "actions");
   if (job.can_cancel) actions.append(button("Cancel", "/jobs/" + job.id + "/cancel"));
   if (job.can_retry) actions.append(button("Retry", "/jobs/" + job.id + "/retry"));
-  if (job.clip_path) {
-    const look = el("a", "button", "Look at it");
-    look.href = address(job.clip_path);
-    actions.append(look);
-  }
+  if (job.clip_path) actions.append(pageLink("Look at clip", job.clip_path));
+  if (job.project_path) actions.append(pageLink("Look at project", job.project_path));
   if (job.editor_url) actions.append(editorLink(job.editor_url));
   row.append(
-    nameCell(job.clip || "task " + job.task_id, "task " + job.task_id), state, progress,
+    nameCell(job.clip || job.where, job.where), state, progress,
     named("started", "num", clock(job.started_at)), named("took", "num", duration(job.took_s)), actions);
   return row;
 }
@@ -69,9 +72,7 @@ function reviewRow(item) {
 function clipRow(clip) {
   const row = el("tr");
   const actions = el("td", "actions");
-  const look = el("a", "button", "Look at it");
-  look.href = address("/clips/" + clip.id);
-  actions.append(look, editorLink(clip.editor_url));
+  actions.append(pageLink("Look at clip", "/clips/" + clip.id), editorLink(clip.editor_url));
   row.append(
     nameCell(clip.name || "task " + clip.task_id, "task " + clip.task_id),
     named("agreement", "num", clip.share === null ? "not measured" : (100 * clip.share).toFixed(1) + " %"),
@@ -80,6 +81,16 @@ function clipRow(clip) {
 }
 
 function projectRow(project) {
+  const row = el("tr");
+  const actions = el("td", "actions");
+  actions.append(pageLink("Look at project", "/projects/" + project.id));
+  row.append(
+    nameCell(project.title, "project " + project.id), named("", "", project.kind), named("tasks", "num", project.tasks),
+    named("submitted", "num", project.submitted), actions);
+  return row;
+}
+
+function tagProjectRow(project) {
   const row = el("tr");
   const actions = el("td", "actions");
   const path = "/projects/" + project.id + "/make-masks";
@@ -157,7 +168,9 @@ function drawState(state) {
 function drawTasks(listing) {
   if (listing.label_studio_url) $("label-studio").href = listing.label_studio_url;
   if (!changed("tasks", listing)) return;
-  $("tag-projects").querySelector("tbody").replaceChildren(...listing.tag_projects.map(projectRow));
+  $("projects").querySelector("tbody").replaceChildren(...listing.projects.map(projectRow));
+  $("projects-card").hidden = listing.projects.length === 0;
+  $("tag-projects").querySelector("tbody").replaceChildren(...listing.tag_projects.map(tagProjectRow));
   $("tag-projects-card").hidden = listing.tag_projects.length === 0;
   $("tasks").querySelector("tbody").replaceChildren(...listing.tasks.map(taskRow));
   $("tasks").hidden = listing.tasks.length === 0;
