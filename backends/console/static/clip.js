@@ -1,7 +1,7 @@
 // The page of one labelled clip: player, frames that need eyes, flicker strip. Drawn once the figures are there.
 
 import { table } from "./charts.js";
-import { $, actionButton, changed, clock, el, outLink, poll } from "./kit.js";
+import { $, actionButton, address, changed, clock, el, outLink, poll } from "./kit.js";
 import { player } from "./player.js";
 import { colourOf, isDark, percent, strip } from "./strip.js";
 
@@ -61,7 +61,8 @@ function shown(index) {
   mark(index);
   read(index);
   $("edit").href = clip.editor_url;
-  $("edit").textContent = "Open in editor, page " + (index + 1);
+  $("edit").textContent = "Edit page " + (index + 1);
+  $("edit").title = "Opens the task; go to page " + (index + 1) + " there";
   for (const row of $("eyes").children) row.classList.toggle("here", Number(row.dataset.frame) === index);
 }
 
@@ -73,15 +74,27 @@ function eyeRow(index) {
     chip.style.background = colourOf(frame.share);
     if (isDark(frame.share)) chip.style.color = "var(--on-hot)";
   }
-  const what = el("span");
+  const what = el("span", "what");
   what.append(el("span", "name", "Page " + (index + 1)), el("span", "sub", frame.unread || worst(frame)));
   const look = el("button", "", "Show");
   look.type = "button";
   look.addEventListener("click", () => played.show(index));
   const actions = el("span", "do");
   actions.append(look, editorAt(index, "Edit"));
-  row.append(chip, what, actions);
+  row.append(thumbnail(index), what, chip, actions);
   return row;
+}
+
+function thumbnail(index) {
+  const made = el("span", "thumb");
+  for (const path of ["/frames/" + index + ".jpg", "/labels/" + index + ".png"]) {
+    const layer = el("img");
+    layer.alt = "";
+    layer.src = address("/clips/" + job + path);
+    layer.addEventListener("error", () => layer.remove());
+    made.append(layer);
+  }
+  return made;
 }
 
 function drawEyes({ eyes, frames }) {

@@ -5,10 +5,10 @@ import { el } from "./kit.js";
 
 const NS = "http://www.w3.org/2000/svg"; // a name, never fetched
 const NAME = 128, TOTAL = 48, TOP = 20, ALL = 30, ROW = 22, AXIS = 22;
-const NARROWEST = 5, WIDEST = 84, ROOM_FOR_NUMBER = 30;
+const NARROWEST = 5, WIDEST = 104, ROOM_FOR_NUMBER = 30;
 const HOTTEST = 0.5; // agreement from which on down a cell is as dark as can be
 
-export const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(share < 0.0995 ? 1 : 0));
+export const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0));
 
 const heat = (share) => Math.min(1, Math.max(0, (1 - share) / (1 - HOTTEST)));
 
