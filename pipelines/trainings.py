@@ -26,7 +26,7 @@ from pipelines.working.training_process import TrainingProcess
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
-CANCEL_PATIENCE_S = 60.0
+CANCEL_PATIENCE_S = 90.0
 """How long a cancelled training may take to write its checkpoint before it is killed."""
 STOP_PATIENCE_S = 8.0
 """The same when the worker itself is told to stop: its supervisor waits a little longer."""

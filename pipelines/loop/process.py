@@ -10,6 +10,7 @@ import argparse
 import errno
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ class Report:
         self._at = float("-inf")
 
     def __call__(self, done: int, total: int, stage: str) -> None:
-        now = time.monotonic()
+        now, total = time.monotonic(), max(1, total)  # a total that nobody knows yet
         if (total, stage) == self._last and done < total and now - self._at < REPORT_EVERY_S:
             return
         self._last, self._at = (total, stage), now
@@ -54,7 +55,14 @@ Cycle = Callable[[JobRow, Settings, Report], str]
 """Goes through it, on from where an earlier process was killed; returns in one sentence what came of it."""
 
 
-def main(argv: Sequence[str], cycle: Cycle) -> int:
+def queued(row: JobRow, settings: Settings, report: Report) -> str:
+    """The real cycle."""
+    from pipelines.loop.queued import run
+
+    return run(row, settings, report)
+
+
+def main(argv: Sequence[str] | None = None, cycle: Cycle = queued) -> int:
     """Run the cycle of the job that ``argv`` names; returns the exit code."""
     asked = _arguments(argv)
     end_with_parent(asked.parent)
@@ -97,7 +105,7 @@ def _carry_out(row: JobRow, settings: Settings, ledger: Ledger, cycle: Cycle) ->
     with suppress(Cancelled):  # too late to cancel
         Report(ledger, row)(total, total, outcome)
     ledger.finish(row.id, row.generation, 0.0)
-    tell("info", f"Project {row.project_id}: {outcome}")
+    tell("info", f"Project {row.project_id}: {outcome.rstrip('.')}.")
     return 0
 
 
@@ -124,7 +132,7 @@ def in_words(error: Exception, row: JobRow) -> str:
     return f"unexpected {type(error).__name__}: {error}; the training's log has the details"
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipelines.loop.process", description=__doc__)
     parser.add_argument("--project", type=int, help="for people who look at the list of processes")
     parser.add_argument("--job", required=True)
@@ -138,3 +146,7 @@ def _give_way() -> None:
         os.nice(NICE)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,7 +47,8 @@ def test_a_cycle_runs_in_a_process_of_its_own_that_gives_way(house: TrainingHous
     row = house.ledger.job(row.id)
     assert (row.done, row.stage, row.error) == (STEPS, OUTCOME, "")
     assert row.payload == {"algorithm": "video_object", "reason": "Start training was pressed"}
-    assert house.steps(row.id) == list(range(STEPS)) and f"Project 3: {OUTCOME}" in house.told()
+    assert house.steps(row.id) == list(range(STEPS))
+    house.until(lambda: f"Project 3: {OUTCOME}" in house.told())
     house.until(lambda: not process.is_running())
 
 
@@ -106,7 +107,7 @@ def test_what_goes_wrong_is_said(house: TrainingHouse, error: str, words: str) -
     house.start_trainer(**{"raise": error})
     row = house.until_state(house.improve().id, "failed", "done")
     assert row.state == "failed" and row.error.startswith(words)
-    assert f"Project 3: no better model was made: {words}" in house.told()
+    house.until(lambda: f"Project 3: no better model was made: {words}" in house.told())
     if error == "bug":
         assert "Traceback" in house.log(row.id).read_text()
 
