@@ -53,7 +53,7 @@ def train(command: argparse.ArgumentParser) -> None:
         "--project",
         type=int,
         metavar="P",
-        help="weak_shot: instead of --data, the tags and masks of this Label Studio project",
+        help="instead of --data, what people submitted in this Label Studio project (not for clicks)",
     )
     command.add_argument(
         "--novel",
