@@ -18,14 +18,15 @@ from tests import label_studio
 from tests.editor_house import SIZE_HW, EditorHouse
 
 EVIDENCE = label_studio.REPOSITORY / "build" / "test-logs"
-_FAILED = pytest.StashKey[bool]()
+FAILED = pytest.StashKey[bool]()
+"""Set on a test that failed, for the ends of its fixtures."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Remember that a test failed, for the fixtures' ends."""
     report = yield
-    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed  # type: ignore[attr-defined]
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed  # type: ignore[attr-defined]
     return report
 
 
@@ -73,7 +74,7 @@ def open_editor(editor_house: EditorHouse, request: pytest.FixtureRequest) -> Ed
             editor = Editor(page, settings.label_studio_url, config, SIZE_HW)
             editor.log_in(editor_house.login.email, editor_house.login.password)
             yield editor
-            if request.node.stash.get(_FAILED, False):
+            if request.node.stash.get(FAILED, False):
                 evidence = EVIDENCE / request.node.name
                 editor_house.keep_logs(evidence)
                 with suppress(Exception):  # the browser itself may have died
