@@ -2,8 +2,8 @@
 
 ``python -m tests.training_stand_in worker`` is the one, ``… process --job …`` the other. The environment sets
 the scene, by ``TRAINING_`` names: ``STEP_S`` seconds per step; ``DIE_AT``, ``HANG_AT``, ``SPIN_AT``,
-``DEAF_AT`` and ``CRASH_AT`` steps; ``RAISE`` an error's name; ``MEMORY`` a file that counts processes killed
-for want of memory; ``PATIENCE_S`` what a cancelled training is given.
+``DEAF_AT`` and ``CRASH_AT`` steps; ``MEMORY`` a file that counts processes killed
+for want of memory; ``PATIENCE_S`` what a cancelled training is given. A job's reason may name an error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cycle(row: JobRow, settings: Settings, report: process.Report) -> str:
         act(step)
         with notes.open("a") as stream:
             stream.write(f"{step}\n")
-    if (name := scene("RAISE", "")) in ERRORS:
+    if (name := str(row.payload["reason"])) in ERRORS:
         raise ERRORS[name]
     return OUTCOME
 
