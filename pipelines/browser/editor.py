@@ -110,6 +110,11 @@ class Editor:
         """Open the task and wait until its first frame can be painted on."""
         with _in_words(f"the editor did not open task {task_id}"):
             self.page.goto(f"{self._url}/projects/{project_id}/data?task={task_id}")
+        self.wait_until_open()
+
+    def wait_until_open(self) -> None:
+        """Wait until the first frame of a task that was opened can be painted on."""
+        with _in_words("the editor did not open the task"):
             self.page.wait_for_function(_SETTLED, arg=SETTLED_MS)
 
     def switch_on_auto(self) -> None:
@@ -154,6 +159,14 @@ class Editor:
             with _in_words(f"page {there + 1} was not shown"):
                 self.page.keyboard.press(f"Control+{key}")
                 self.page.wait_for_function(_SHOWN, arg=there)
+
+    def type_page(self, index: int) -> None:
+        """Show frame ``index`` by a click on the page number above the picture and a number typed over it."""
+        with _in_words(f"page {index + 1} was not shown"):
+            self.page.locator(".lsf-pagination__page-indicator").first.click()
+            self.page.locator(".lsf-pagination__input input").fill(str(index + 1))
+            self.page.keyboard.press("Enter")
+            self.page.wait_for_function(_SHOWN, arg=index)
 
     def place(self, point: tuple[float, float]) -> tuple[float, float]:
         """Where a point of the frame lies in the window."""

@@ -104,7 +104,7 @@ function drawEyes({ eyes, frames }) {
     ? "A single frame has no neighbour that it could flicker against."
     : "No frame stands out: neighbours agree as far as anyone can see.";
   $("eyes-hint").textContent = eyes.length
-    ? "Lowest agreement first. Edit opens the task at its first page: click the page number above the picture there and type the one named here."
+    ? "Lowest agreement first. Edit opens the task at its first page: click the page number above the picture there and type the one named here over it."
     : "";
 }
 

@@ -157,7 +157,7 @@ function drawState(state) {
     $("clips").querySelector("tbody").replaceChildren(...items.map(clipRow));
     $("clips-card").hidden = items.length === 0;
     const left = items.filter((clip) => !clip.is_saved).length;
-    $("clip-count").textContent = (more ? "the first " + items.length + ", " : "") + left + " not reviewed";
+    $("clip-count").textContent = (more ? "the first " + items.length + ", " : "") + (left ? left + " not reviewed" : "all reviewed");
   }
   if (changed("notices", state.notices)) {
     $("notices").replaceChildren(...state.notices.map(noticeRow));
