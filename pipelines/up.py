@@ -1,4 +1,4 @@
-"""``maskloop up``: Redis, Label Studio, the backend and the worker, in the foreground, until Ctrl-C.
+"""``maskloop up``: Redis, Label Studio, the backend and the workers, in the foreground, until Ctrl-C.
 
 This module is the order of events; each service has its own module. Starting again on the same data folder
 goes on where it was.
@@ -20,6 +20,7 @@ import requests
 
 from backends.core.errors import SetupFault
 from backends.ledger import Ledger
+from backends.queues import workers_alive
 from backends.settings import Settings, from_env, inherited, named_in, to_env
 from pipelines.ingest import ingest
 from pipelines.progress import bar
@@ -29,9 +30,11 @@ from pipelines.services.label_studio_login import working_login
 from pipelines.services.locks import DataDirLock
 from pipelines.services.provision import Provisioned, draw_sample, provision, was_filled_before
 from pipelines.services.supervisor import ChildSpec, Say, Supervisor, python_argv
+from pipelines.trainings import STOP_PATIENCE_S
 
 _FIRST_START = "the first start builds its database, about a minute"
 _LOW_DISK_MB = 200
+_TRAINER_GRACE_S = STOP_PATIENCE_S + 2.0
 
 
 def main(*, clip: Path | None = None) -> int:
@@ -96,7 +99,7 @@ def _remark_unused(named: frozenset[str], say: Say) -> None:
 
 
 def _start_services(supervisor: Supervisor, settings: Settings, login: Login) -> None:
-    supervisor.say("Starting Label Studio, the backend and the worker …")
+    supervisor.say("Starting Label Studio, the backend and the workers …")
     settings.media_root.mkdir(parents=True, exist_ok=True)
     supervisor.start(label_studio_process.spec(settings, login))
     for spec in _own_services(settings):
@@ -188,12 +191,20 @@ def _redis_url(supervisor: Supervisor, settings: Settings) -> str:
     return settings.redis_url
 
 
-def _own_services(settings: Settings) -> tuple[ChildSpec, ChildSpec]:
+def _own_services(settings: Settings) -> tuple[ChildSpec, ...]:
     env = inherited() | to_env(settings) | {"PYTHONUNBUFFERED": "1"}
     root, logs = Path(__file__).parents[1], settings.data_dir.resolve() / "logs"
     return (
         ChildSpec("backend", python_argv("backends.wsgi"), env, root, logs / "backend.log"),
         ChildSpec("worker", python_argv("pipelines.worker"), env, root, logs / "worker.log"),
+        ChildSpec(
+            "trainer",
+            python_argv("pipelines.train_worker"),
+            env,
+            root,
+            logs / "trainer.log",
+            _TRAINER_GRACE_S,
+        ),
     )
 
 
@@ -210,7 +221,7 @@ def _worker_ready(settings: Settings) -> bool:
         return False
     ledger = Ledger(settings.ledger_path)
     try:
-        return any(row.is_alive and row.state != "loading" for row in ledger.workers())
+        return any(row.state != "loading" for row in workers_alive(ledger))
     finally:
         ledger.close()
 

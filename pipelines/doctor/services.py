@@ -16,7 +16,7 @@ import requests
 from backends.core.errors import BadInput, LabelStudioDown, TokenRefused
 from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
-from backends.queues import WARM_QUEUES
+from backends.queues import TRAIN, WARM_QUEUES
 from backends.settings import Settings
 from pipelines.doctor.findings import OLDEST_LABEL_STUDIO, Check, Finding, version_tuple
 from pipelines.services.provision import BACKEND_TITLE, SECRET_HEADER
@@ -234,6 +234,9 @@ def _workers(settings: Settings) -> Iterator[Finding]:
     unheard = sorted(set(WARM_QUEUES) - {queue for row in alive for queue in row.queues})
     fix = "maskloop worker (or make demo, which starts and watches one)"
     yield Finding(not unheard, f"workers listen to {', '.join(WARM_QUEUES)}", fix)
+    trainers = [row for row in alive if TRAIN in row.queues]
+    fix = "maskloop worker --train (or make demo, which starts and watches one)"
+    yield Finding(bool(trainers), f"{len(trainers) or 'no'} of them trains new versions", fix)
 
 
 def _client(settings: Settings) -> LabelStudioClient:

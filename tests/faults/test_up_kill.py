@@ -23,7 +23,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_goes_on(up_house: UpProcess
     up = up_house.ensure_ready()
     assert up.process is not None
     family = up.family()
-    assert len(family) >= 6, family  # supervisor, guard, Redis, Label Studio, backend, worker
+    assert len(family) >= 7, family  # supervisor, guard, Redis, Label Studio, backend, worker, trainer
     killed = up.process.pid
     up.process.kill()
     up.process.wait(10)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import Ledger
+from backends.queues import workers_alive
 from pipelines.media.sample_clip import N_FRAMES
 from pipelines.services import installation
 from pipelines.services.ports import is_free
@@ -98,14 +99,13 @@ def test_a_killed_worker_is_started_again_and_said(up_house: UpProcess) -> None:
     up = up_house.ensure_ready()
     ledger = Ledger(up.settings.ledger_path)
     try:
-        (old,) = [row for row in ledger.workers() if row.is_alive]
+        (old,) = workers_alive(ledger)
         signal_at = len(up.output)
         (process,) = [child for child in up.family() if child.pid == old.pid]
         process.send_signal(signal.SIGKILL)
 
         def replaced() -> bool:
-            alive = [row for row in ledger.workers() if row.is_alive and row.pid != old.pid]
-            return any(row.state != "loading" for row in alive)
+            return any(row.pid != old.pid and row.state != "loading" for row in workers_alive(ledger))
 
         wait_until(replaced, 120, lambda: up.output[signal_at:])
     finally:

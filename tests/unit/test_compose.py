@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(BASE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"backend", "worker"}
+OURS = {"backend", "worker", "trainer"}
 SETTINGS = {f"MASKLOOP_{item.name.upper()}" for item in fields(Settings)}
 LABEL_STUDIO_SOURCES = sorted(ROOT.glob(".venv-label-studio/lib/python*/site-packages/label_studio"))
 INSTRUCTIONS = {
@@ -77,8 +77,8 @@ def test_the_schema_sees_a_mistake(tmp_path: Path) -> None:
     assert check_schema(broken).returncode != 0
 
 
-def test_parts_are_the_four_of_one_installation() -> None:
-    assert set(SERVICES) == {"label-studio", "redis", "backend", "worker"}
+def test_parts_are_those_of_one_installation() -> None:
+    assert set(SERVICES) == {"label-studio", "redis", "backend", "worker", "trainer"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -177,7 +177,7 @@ def test_media_has_one_path_everywhere() -> None:
         for name in SERVICES
     }
     paths = {name: found[0] for name, found in mounts.items() if found}
-    assert set(paths) == {"label-studio", "backend", "worker"} and len(set(paths.values())) == 1
+    assert set(paths) == {"label-studio", "backend", "worker", "trainer"} and len(set(paths.values())) == 1
     root = paths["backend"]
     assert SERVICES["label-studio"]["environment"]["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"] == root
     assert all(SERVICES[name]["environment"]["MASKLOOP_MEDIA_ROOT"] == root for name in OURS)
