@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from backends import access
 from backends.console import views
 from backends.console.clip_views import ClipBoard
+from backends.console.export_views import ExportBoard
 from backends.console.project_views import ProjectBoard
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
@@ -74,6 +75,7 @@ class Parts:
     counters: Counters
     saved: Callable[[dict[str, Any]], object]
     """What follows from a webhook delivery; returns at once and never raises."""
+    exports: ExportBoard
 
 
 class _Json(DefaultJSONProvider):
@@ -132,7 +134,7 @@ def create_app(parts: Parts) -> Flask:
     _add_reports(app, parts)
     _add_error_handlers(app, parts)
     door = _Door(secret, settings.host, settings.allowed_hosts)
-    app.register_blueprint(views.blueprint(parts.board, door, parts.projects, parts.clips))
+    app.register_blueprint(views.blueprint(parts.board, door, parts.projects, parts.clips, parts.exports))
     return app
 
 

@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
 from backends.ledger import JobRow
-from backends.queues import IMPROVE, REPORT
+from backends.queues import EXPORT, IMPROVE, REPORT
 from backends.queues.requests import PSEUDO_LABEL, PSEUDO_LABEL_NOW
 
-PROJECT_JOBS = {IMPROVE: "Train and judge a new version", REPORT: "Make the report"}
+PROJECT_JOBS = {IMPROVE: "Train and judge a new version", REPORT: "Make the report", EXPORT: "Export"}
 """Kinds of jobs about a whole project, as people read them."""
 
 

@@ -25,6 +25,7 @@ from backends.clip_labels import ClipLabels
 from backends.clip_pages import ClipPages
 from backends.clip_pictures import ClipPictures
 from backends.core.errors import MaskLoopError
+from backends.export_shelf import ExportShelf
 from backends.gate import Counters, Gate
 from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
@@ -161,6 +162,7 @@ def _assemble(
         Gate(settings.max_waiting),
         Counters(),
         following.saved,
+        ExportShelf(settings.data_dir, partial(queues.enqueue_export, ledger, redis)),
     )
 
 

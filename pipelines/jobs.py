@@ -18,6 +18,7 @@ from backends.labelstudio.class_names import match_names
 from backends.ledger import JobRow, State
 from backends.queues.requests import PSEUDO_LABEL
 from pipelines.clip_figures import measure
+from pipelines.export import export_job
 from pipelines.loop import report_job
 from pipelines.propagate import Earlier, anchor_digests
 from pipelines.propagate import propagate as carry
@@ -41,6 +42,7 @@ def functions(work: Collaborators) -> Mapping[str, Callable[..., None]]:
         "pipelines.jobs.deliver": partial(deliver, work),
         "pipelines.clip_figures.measure": partial(measure, work),
         "pipelines.loop.report_job.make": partial(report_job.make, work),
+        "pipelines.export.export_job.make": partial(export_job.make, work),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, session, url_for
 
 from backends.console.clip_views import ClipBoard, add_clip_pages
+from backends.console.export_views import ExportBoard, add_export_routes
 from backends.console.project_views import ProjectBoard, add_project_pages
 from backends.core.errors import BadInput, MaskLoopError, Unavailable
 
@@ -54,7 +55,9 @@ class Doorkeeper(Protocol):
     def csrf_ok(self, session: MutableMapping[str, Any], token: str) -> bool: ...
 
 
-def blueprint(board: Board, door: Doorkeeper, projects: ProjectBoard, clips: ClipBoard) -> Blueprint:
+def blueprint(
+    board: Board, door: Doorkeeper, projects: ProjectBoard, clips: ClipBoard, exports: ExportBoard
+) -> Blueprint:
     """The console under ``/console``."""
     pages = Blueprint(
         "console",
@@ -70,6 +73,7 @@ def blueprint(board: Board, door: Doorkeeper, projects: ProjectBoard, clips: Cli
     _add_actions(pages, board)
     add_project_pages(pages, projects)
     add_clip_pages(pages, clips)
+    add_export_routes(pages, exports)
     pages.register_error_handler(MaskLoopError, _in_words)
     return pages
 

@@ -7,6 +7,7 @@ Work is named by dotted path, so nothing here imports what runs it. Losing every
 from __future__ import annotations
 
 from backends.queues.connection import connect, ensure_up
+from backends.queues.exports import EXPORT, EXPORT_FORMATS, ExportRequest
 from backends.queues.improvement import IMPROVE, ImproveRequest
 from backends.queues.reconcile import Reconciled, reconcile
 from backends.queues.reports import REPORT, ReportRequest
@@ -15,6 +16,7 @@ from backends.queues.tickets import BATCH, INTERACTIVE, IO, MAINTENANCE, PROPAGA
 from backends.queues.verbs import (
     cancel,
     enqueue_clip,
+    enqueue_export,
     enqueue_improvement,
     enqueue_propagation,
     enqueue_pseudo_label,
@@ -26,6 +28,8 @@ from backends.queues.verbs import (
 
 __all__ = [
     "BATCH",
+    "EXPORT",
+    "EXPORT_FORMATS",
     "IMPROVE",
     "INTERACTIVE",
     "IO",
@@ -35,6 +39,7 @@ __all__ = [
     "TRAIN",
     "WARM_QUEUES",
     "ClipRequest",
+    "ExportRequest",
     "ImproveRequest",
     "PropagationRequest",
     "PseudoLabelRequest",
@@ -43,6 +48,7 @@ __all__ = [
     "cancel",
     "connect",
     "enqueue_clip",
+    "enqueue_export",
     "enqueue_improvement",
     "enqueue_propagation",
     "enqueue_pseudo_label",

@@ -12,6 +12,7 @@ from rq.job import Job
 from backends.core.errors import SetupFault
 from backends.ledger import JobRow
 from backends.queues.connection import redis_errors
+from backends.queues.exports import EXPORT
 from backends.queues.improvement import IMPROVE
 from backends.queues.reports import REPORT
 from backends.queues.requests import LABEL_CLIP, PSEUDO_LABEL, PSEUDO_LABEL_NOW
@@ -33,6 +34,7 @@ _FUNCTIONS = {  # kind -> queue, function
     PSEUDO_LABEL_NOW: (INTERACTIVE, "pipelines.jobs.pseudo_label"),
     IMPROVE: (TRAIN, "pipelines.trainings.improve"),
     REPORT: (MAINTENANCE, "pipelines.loop.report_job.make"),
+    EXPORT: (MAINTENANCE, "pipelines.export.export_job.make"),
 }
 _DELIVER = "pipelines.jobs.deliver"
 _MEASURE = "pipelines.clip_figures.measure"

@@ -11,6 +11,7 @@ from redis import Redis
 from backends.core.errors import BadInput, NoWorker, RedisDown
 from backends.ledger import JobRow, Ledger, WorkerRow
 from backends.queues.connection import ensure_up
+from backends.queues.exports import ExportRequest
 from backends.queues.improvement import ImproveRequest
 from backends.queues.reports import ReportRequest
 from backends.queues.requests import (
@@ -66,6 +67,11 @@ def enqueue_improvement(ledger: Ledger, redis: Redis, request: ImproveRequest) -
 
 def enqueue_report(ledger: Ledger, redis: Redis, request: ReportRequest) -> JobRow:
     """Want the report of a project made anew; otherwise as :func:`enqueue_improvement`."""
+    return _enqueue_alone(ledger, redis, request)
+
+
+def enqueue_export(ledger: Ledger, redis: Redis, request: ExportRequest) -> JobRow:
+    """Want a project exported; otherwise as :func:`enqueue_improvement`, whatever the formats."""
     return _enqueue_alone(ledger, redis, request)
 
 

@@ -18,6 +18,7 @@ from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.registry import Registry
 from backends.settings import Settings
+from pipelines.export.packed import pack_project
 from pipelines.loop.report import make_report
 from pipelines.progress import Track
 from pipelines.working.life import Work
@@ -33,6 +34,10 @@ def _unheard(level: str, text: str, task_id: int | None) -> None:
 
 def _no_report(project_id: int, progress: Track) -> Mapping[str, Any]:
     raise SetupFault(f"this worker makes no reports, so none of project {project_id}")
+
+
+def _no_export(project_id: int, format_name: str, progress: Track) -> str:
+    raise SetupFault(f"this worker exports nothing, so not project {project_id} as {format_name}")
 
 
 @dataclass
@@ -52,6 +57,8 @@ class Collaborators(Work):
     """(level, words, task) for the console; never raises."""
     report: Callable[[int, Track], Mapping[str, Any]] = field(default=_no_report)
     """Makes a project's report and returns it. Raises Unavailable, BadInput, and what the progress does."""
+    export: Callable[[int, str, Track], str] = field(default=_no_export)
+    """Packs a project's work in a format for the console; what came of it, in words. Raises as ``report``."""
 
 
 class ServedModels:
@@ -137,6 +144,9 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
     def report(project_id: int, progress: Track) -> Mapping[str, Any]:
         return make_report(project_id, settings, progress=progress)
 
+    def export(project_id: int, format_name: str, progress: Track) -> str:
+        return pack_project(project_id, format_name, settings, progress=progress)[1]
+
     return Collaborators(
         ledger,
         worker,
@@ -146,6 +156,7 @@ def build(settings: Settings, ledger: Ledger, worker: str) -> Collaborators:
         warm=model.warm,
         tell=notices.add,
         report=report,
+        export=export,
     )
 
 

@@ -15,7 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from backends.core.errors import BadInput, NoWorker, SetupFault
+from backends.export_shelf import ExportShelf
 from backends.gate import Counters, Gate
+from backends.ledger import Ledger
 from backends.notices import Notices
 from backends.server import Parts, create_app
 from backends.settings import Settings
@@ -127,7 +129,7 @@ class House:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.predictor, self.board, self.projects = StubPredictor(), StubBoard(), StubProjects(folder)
-        self.clips = StubClips()
+        self.clips, self.ledger = StubClips(), Ledger(folder / "jobs.sqlite3")
         self.notices = Notices(folder / "ledger.sqlite3")
         self.gate = Gate(2)
         self.version: str | None = "video_object-1a2b3c4d"
@@ -146,6 +148,7 @@ class House:
                 self.gate,
                 Counters(),
                 lambda body: None,
+                ExportShelf(folder, lambda request: self.ledger.want_alone(request.wanted())),
             )
         )
         self.http: FlaskClient = self.app.test_client()
