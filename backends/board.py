@@ -194,6 +194,8 @@ class ConsoleBoard:
     def retry(self, job_id: str) -> str:
         """Go on with a job, or deliver its result again."""
         row = self._queue.retry(job_id)
+        if row.id != job_id:
+            return f"Asked for anew: {row.model_version} answers now."
         if row.state == "done":
             return "Sending the result to Label Studio again."
         return f"Queued again; it goes on after {row.done} of {row.total} frames."

@@ -96,6 +96,19 @@ class Registry:
                 named[project] = version
         return named
 
+    def answering(self, algorithm: str) -> set[str]:
+        """The versions that work is still done with which asked for them: what is served to anybody, and what
+        was before it. A version that was taken back by :meth:`roll_back` is none of them.
+        """
+        named = set(self.pointers(algorithm).values())
+        for project in (ALL, *projects(self.models_dir / algorithm)):
+            named.update(self._pointer(algorithm, project).read())
+        if SHIPPED in named:
+            named.remove(SHIPPED)
+            with suppress(SetupFault):
+                named.add(self.shipped(algorithm).version)
+        return named
+
     def versions(self, algorithm: str) -> list[Version]:
         """All versions there are, newest first, the shipped one last. Whole ones only."""
         served_to: dict[str, tuple[int, ...]] = {}

@@ -43,6 +43,15 @@ class ServedVersions:
         except SetupFault:
             return f"{algorithm}-none"
 
+    def still(self, version: str, project: int = ALL) -> str:
+        """What a job that asked for ``version`` is answered by now: that very version while it may be, else
+        the one that is served to the project. Raises SetupFault when there is none.
+        """
+        algorithm = version.rpartition("-")[0]
+        if algorithm not in ALGORITHMS or version in self.registry.answering(algorithm):
+            return version
+        return self.of(algorithm, project)
+
     def own(self) -> dict[int, list[str]]:
         """Project -> the versions that answer for it alone, ascending by project."""
         found: dict[int, list[str]] = {}

@@ -120,7 +120,7 @@ def _assemble(
     queue = Queue(
         enqueue,
         partial(queues.cancel, ledger, redis),
-        partial(queues.retry, ledger, redis),
+        partial(queues.retry, ledger, redis, answered_by=versions.still),
         partial(queues.workers_alive, ledger),
         partial(queues.ensure_up, redis),
     )

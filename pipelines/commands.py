@@ -33,6 +33,10 @@ def doctor(args: Namespace) -> int:
 
 def worker(args: Namespace) -> int:
     """``maskloop worker``"""
+    if args.train:
+        from pipelines.train_worker import main as train
+
+        return int(train([]))
     from pipelines.worker import main
 
     return int(main([]))
@@ -60,6 +64,8 @@ def jobs(args: Namespace) -> int:
     """``maskloop jobs``"""
     from backends.ledger import Ledger
     from backends.queues import cancel, connect, retry
+    from backends.registry import Registry
+    from backends.served_versions import ServedVersions
 
     settings = current_settings()
     if not settings.ledger_path.is_file():
@@ -73,8 +79,11 @@ def jobs(args: Namespace) -> int:
         if args.action == "list":
             _print_jobs(ledger.jobs(limit=max(1, args.limit)))
             return 0
-        act = cancel if args.action == "cancel" else retry
-        _print_jobs([act(ledger, connect(settings), _job_id(ledger, args.job))])
+        job, redis = _job_id(ledger, args.job), connect(settings)
+        answered_by = ServedVersions(Registry(settings.models_dir)).still
+        is_cancel = args.action == "cancel"
+        row = cancel(ledger, redis, job) if is_cancel else retry(ledger, redis, job, answered_by)
+        _print_jobs([row])
         return 0
     finally:
         ledger.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from backends.core.errors import BadInput, BadMask, BadMedia
 from backends.core.masks import digest
 from backends.core.types import BoxPrompt, MaskPrompt
-from backends.ledger import WantedJob
+from backends.ledger import JobRow, WantedJob
 
 PSEUDO_LABEL, PSEUDO_LABEL_NOW = "pseudo_label", "pseudo_label_now"
 """Kinds of the same work: one of many images, and the one that somebody waits for in the editor."""
@@ -205,3 +205,25 @@ class ClipRequest:
             },
             deliver=True,
         )
+
+
+def anew(row: JobRow, anchors: Sequence[MaskPrompt], version: str) -> Request:
+    """The wish of a job once more, with another model version; ``anchors`` are the ledger's of that job.
+
+    Raises BadInput for a kind of job that no version answers.
+    """
+    told, deliver = row.payload, bool(row.delivery)
+    refs = tuple(map(str, told.get("frame_refs", ())))
+    where = (row.project_id, row.task_id)
+    if row.kind == "propagate":
+        return PropagationRequest(*where, refs, row.size_hw, tuple(anchors), version, deliver)
+    if row.kind in (PSEUDO_LABEL, PSEUDO_LABEL_NOW):
+        boxes = tuple(BoxPrompt(name, 0, *corners) for name, *corners in told["boxes"])
+        tags, is_awaited = tuple(told["tags"]), row.kind == PSEUDO_LABEL_NOW
+        return PseudoLabelRequest(
+            *where, refs[0], row.size_hw, tags, version, boxes, tuple(anchors), is_awaited, deliver
+        )
+    if row.kind == LABEL_CLIP:
+        labels = {name: tuple(predicted) for name, predicted in told["labels"].items()}
+        return ClipRequest(*where, refs, row.size_hw, labels, version, told.get("colours", {}))
+    raise BadInput(f"job {row.id} is of kind {row.kind!r}, which no model version answers")

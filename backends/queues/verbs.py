@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from redis import Redis
@@ -20,6 +21,7 @@ from backends.queues.requests import (
     PropagationRequest,
     PseudoLabelRequest,
     Request,
+    anew,
 )
 from backends.queues.tickets import (
     IO,
@@ -106,13 +108,20 @@ def cancel(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
     return row
 
 
-def retry(ledger: Ledger, redis: Redis, job_id: str) -> JobRow:
+def retry(
+    ledger: Ledger, redis: Redis, job_id: str, answered_by: Callable[[str, int], str] | None = None
+) -> JobRow:
     """Queue a failed or cancelled job again from its finished frames, or deliver a done one's result again.
 
-    Raises NoWorker, RedisDown, BadInput.
+    ``answered_by``: (version that was asked for, project) -> the version that answers now. Where that is
+    another one the same is asked for anew, which is another job. Raises NoWorker, RedisDown, BadInput.
     """
     ensure_up(redis)
     row = ledger.job(job_id)
+    if answered_by is not None and row.model_version and row.state in ("failed", "cancelled"):
+        version = answered_by(row.model_version, row.project_id)
+        if version != row.model_version:
+            return _enqueue(ledger, redis, anew(row, ledger.anchors(job_id), version))
     _ensure_worker(ledger, IO if row.state == "done" else queue_of(row.kind))
     if row.state == "done" and row.delivery:
         row = ledger.want_delivery(job_id)

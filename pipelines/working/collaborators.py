@@ -48,7 +48,7 @@ class Collaborators(Work):
     worker: str
     """This worker's name in the ledger."""
     segmenter: Callable[[str], Segmenter]
-    """Model version -> warm segmenter. Raises Unavailable for one that is served to nobody any more."""
+    """Model version -> warm segmenter. Raises Unavailable for one that answers for nobody any more."""
     clip: Callable[[JobRow], Clip]
     """The frames of a job. Raises BadMedia or Unavailable."""
     sink: Callable[[JobRow], PredictionSink]
@@ -64,8 +64,9 @@ class Collaborators(Work):
 class ServedModels:
     """Segmenters of the versions that answer for somebody, at most ``settings.warm_models`` of them.
 
-    Projects can have a version of their own, so several of one algorithm may be wanted in turn. Room is made
-    by what is served to nobody any more, then by what was not asked for longest.
+    Projects can have a version of their own, so several of one algorithm may be wanted in turn. What was
+    asked for before a promotion is still made with the version that was asked for. Room is made by what is
+    served to nobody any more, then by what was not asked for longest.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,13 +79,16 @@ class ServedModels:
         return self(self._registry.served(_WARM).version).version
 
     def __call__(self, version: str) -> Segmenter:
-        """The segmenter of this version; raises Unavailable when it is served to nobody by now."""
+        """The segmenter of this version; raises Unavailable for one that was taken back from everybody."""
         algorithm = _algorithm(version)
         if algorithm not in ALGORITHMS:
             raise BadInput(f"this job wants model {version}; known are {', '.join(ALGORITHMS)}")
-        if not self._is_served(version):
+        if version not in self._registry.answering(algorithm):
             now = self._registry.served(algorithm).version
-            raise Unavailable(f"this job wants model {version}, but {now} is served now; ask for it again")
+            raise Unavailable(
+                f"this job wants model {version}, which was taken back; {now} is served now. Retry asks for "
+                "the same with the version of now"
+            )
         if version not in self._loaded:
             self._load(algorithm, version)
         self._loaded[version] = self._loaded.pop(version)

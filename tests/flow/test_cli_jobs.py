@@ -10,6 +10,7 @@ import pytest
 from backends.core.types import MaskPrompt
 from backends.ledger import JobRow, Ledger
 from backends.queues import PROPAGATE, PropagationRequest, enqueue_propagation
+from backends.registry import Registry
 from pipelines import cli
 from tests.redis_server import RedisServer
 
@@ -25,7 +26,11 @@ def case(tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPa
     return ledger, redis_server
 
 
-def enqueue(case: Case, task_id: int = 7) -> JobRow:
+SERVED = Registry(Path("none")).served("video_object").version
+"""What ships."""
+
+
+def enqueue(case: Case, task_id: int = 7, version: str = SERVED) -> JobRow:
     ledger, redis_server = case
     mask = np.zeros((8, 8), bool)
     mask[2:4] = True
@@ -35,7 +40,7 @@ def enqueue(case: Case, task_id: int = 7) -> JobRow:
         frame_refs=("a", "b", "c"),
         size_hw=(8, 8),
         anchors=(MaskPrompt("object 1", 0, mask),),
-        model_version="video_object-1a2b3c4d",
+        model_version=version,
         deliver_prediction=False,
     )
     with redis_server.client() as redis:
@@ -58,6 +63,17 @@ def test_list_cancel_retry(case: Case, capsys: pytest.CaptureFixture[str]) -> No
 
     assert cli.main(["jobs", "list", "--limit", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_retry_of_a_job_whose_version_was_taken_back_asks_anew(
+    case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = enqueue(case, version="video_object-1a2b3c4d")
+    assert cli.main(["jobs", "cancel", job.id]) == 0
+    assert cli.main(["jobs", "retry", job.id]) == 0
+    [again] = case[0].jobs(states=["queued"])
+    assert again.id[:12] in capsys.readouterr().out and again.id != job.id
+    assert (again.task_id, again.model_version) == (job.task_id, SERVED)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,9 @@ from tests.served_house import SECRET, ServedHouse, wait_until, write_clip
 
 OWN, OTHER = 7, 16
 """The project with a version of its own, and one without."""
+
+PLAIN = {"MASKLOOP_SECRET": SECRET, "MASKLOOP_THREADS": "1", "MASKLOOP_ENGINE": "torch"}
+"""No graphs are made of networks that see three frames each."""
 
 PAINTED = brush("hand", "object 1", 0, disc(20, 24))
 
@@ -177,14 +182,36 @@ class Asked:
         weights = changed_weights(self.house.settings.data_dir / f"{seed}.safetensors", shipped, seed)
         return self.registry.add("video_object", weights).version
 
+    @contextmanager
+    def busy_elsewhere(self) -> Iterator[None]:
+        """The worker takes nothing up."""
+        self.worker.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.worker.send_signal(signal.SIGCONT)
+
+    def console(self) -> FlaskClient:
+        """A browser that is logged in."""
+        browser = self.http.application.test_client()
+        browser.get("/console/login", query_string={"key": SECRET})
+        page = browser.get("/console", follow_redirects=True).text
+        token = page.split('name="csrf" content="')[1].split('"')[0]
+        browser.environ_base["HTTP_X_CSRF_TOKEN"] = token
+        return browser
+
     def predict(self, project: int, number: int) -> JobRow:
         """Retrieve predictions of one task; the job when it is over."""
+        return self.house.until_state(self.request(project, number).id, "done", "failed")
+
+    def request(self, project: int, number: int) -> JobRow:
+        """Ask for predictions of one task; the job as it is then."""
         body = batch(task(number, 3, annotations=[annotation(PAINTED)]), **in_project(project))
         answer = self.http.post("/predict", json=body, headers={"X-MaskLoop-Secret": SECRET})
         assert answer.status_code == 200
         job = self.house.ledger.jobs(limit=1)[0]
         assert job.task_id == number
-        return self.house.until_state(job.id, "done", "failed")
+        return job
 
     def is_of(self, job: JobRow, version: str) -> bool:
         """Its masks are what this version's weights give, and none of another's."""
@@ -199,9 +226,7 @@ class Asked:
 def test_the_next_request_after_a_promotion_is_answered_by_it_without_a_restart(
     redis_server: RedisServer,
 ) -> None:
-    house = QueueHouse(
-        redis_server.folder / "data", redis_server, MASKLOOP_SECRET=SECRET, MASKLOOP_THREADS="1"
-    )
+    house = QueueHouse(redis_server.folder / "data", redis_server, **PLAIN)
     try:
         asked = Asked(house)
         shipped = asked.registry.served("video_object").version
@@ -222,5 +247,36 @@ def test_the_next_request_after_a_promotion_is_answered_by_it_without_a_restart(
         assert asked.predict(OWN, 6).model_version == shipped
         assert {job.state for job in house.ledger.jobs()} == {"done"}
         assert asked.worker.poll() is None and [w.pid for w in house.ledger.workers()] == [asked.worker.pid]
+    finally:
+        house.close()
+
+
+def test_what_waits_through_a_promotion_is_done_and_what_was_taken_back_is_asked_anew(
+    redis_server: RedisServer,
+) -> None:
+    house = QueueHouse(redis_server.folder / "data", redis_server, **PLAIN)
+    try:
+        asked = Asked(house)
+        one, two = asked.add(1), asked.add(2)
+        asked.registry.promote("video_object", one, OWN)
+        with asked.busy_elsewhere():
+            waits = asked.request(OWN, 1)
+            asked.registry.promote("video_object", two, OWN)
+        assert house.until_state(waits.id, "done", "failed").state == "done"
+        assert asked.is_of(house.ledger.job(waits.id), one), "made with what was asked for"
+
+        with asked.busy_elsewhere():
+            waits = asked.request(OWN, 2)
+            assert waits.model_version == two
+            asked.registry.roll_back("video_object", OWN)
+        failed = house.until_state(waits.id, "done", "failed")
+        assert failed.state == "failed" and f"{two}, which was taken back" in failed.error
+        console = asked.console()
+        answer = console.post(f"/console/jobs/{failed.id}/retry")
+        assert answer.get_json() == {"message": f"Asked for anew: {one} answers now."}
+        again = house.ledger.jobs(task_id=2, limit=1)[0]
+        assert house.until_state(again.id, "done", "failed").state == "done"
+        assert again.model_version == one and asked.is_of(house.ledger.job(again.id), one)
+        assert house.ledger.job(failed.id).state == "failed", "it stays on record"
     finally:
         house.close()

@@ -51,6 +51,21 @@ def test_a_promotion_for_one_project_changes_no_other(registry, tmp_path):
     assert served_to == {three: (0, 12), two: (7,)}
 
 
+def test_what_was_served_before_answers_until_it_is_taken_back(registry, tmp_path):
+    shipped = registry.served(VIDEO).version
+    one, two, three = added(registry, tmp_path, b"one", b"two", b"three")
+    assert registry.answering(VIDEO) == {shipped}
+    registry.promote(VIDEO, one)
+    registry.promote(VIDEO, two, 7)
+    registry.promote(VIDEO, three, 7)
+    assert registry.answering(VIDEO) == {shipped, one, two, three}
+    registry.roll_back(VIDEO, 7)
+    assert registry.answering(VIDEO) == {shipped, one, two}
+    registry.roll_back(VIDEO, 7)
+    registry.roll_back(VIDEO)
+    assert registry.answering(VIDEO) == {shipped}
+
+
 def test_each_project_goes_back_its_own_way_and_then_to_all(registry, tmp_path):
     one, two, three = added(registry, tmp_path, b"one", b"two", b"three")
     registry.promote(VIDEO, one)

@@ -43,7 +43,9 @@ def test_each_model_is_loaded_once_and_only_when_asked_for(tmp_path: Path, loade
     assert loaded == [video, tags], "both stay warm"
 
 
-def test_another_version_is_loaded_when_it_is_promoted(tmp_path: Path, loaded: list[str]) -> None:
+def test_what_was_asked_for_before_a_promotion_is_made_with_the_version_of_then(
+    tmp_path: Path, loaded: list[str]
+) -> None:
     settings = Settings(models_dir=tmp_path / "models")
     models = ServedModels(settings)
     first = serve_a_model(settings.models_dir, tmp_path, "weak_shot")
@@ -54,9 +56,12 @@ def test_another_version_is_loaded_when_it_is_promoted(tmp_path: Path, loaded: l
     registry = models._registry
     second = registry.add("weak_shot", weights).version
     registry.promote("weak_shot", second)
-    with pytest.raises(Unavailable, match=f"{second} is served now"):
-        models(first)
-    assert models(second).version == second and loaded == [first, second]
+    assert models(second).version == second and models(first).version == first
+    models(second), models(first)
+    assert loaded == [first, second, first], "room was made for the new one, then both stay"
+    registry.roll_back("weak_shot")
+    with pytest.raises(Unavailable, match=f"{second}, which was taken back; {first} is served now. Retry"):
+        models(second)
 
 
 def serve(
@@ -74,7 +79,7 @@ def test_versions_of_several_projects_stay_loaded_side_by_side(tmp_path: Path, l
         assert models(version).version == version
     assert loaded == versions
     registry.roll_back("weak_shot", 8)
-    with pytest.raises(Unavailable, match=f"{versions[2]}, but {versions[0]} is served now"):
+    with pytest.raises(Unavailable, match=f"{versions[2]}, which was taken back; {versions[0]} is served"):
         models(versions[2])
     registry.promote("weak_shot", versions[2], 9)
     assert models(versions[2]).version == versions[2], "it does not matter which project it is served to"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backends.core.errors import BadInput, BadMask, BadMedia, SetupFault
-from backends.core.types import MaskPrompt
-from backends.queues import PropagationRequest
+from backends.core.types import BoxPrompt, MaskPrompt
+from backends.ledger import Ledger
+from backends.queues import ClipRequest, ImproveRequest, PropagationRequest, PseudoLabelRequest
+from backends.queues.requests import anew
 from backends.queues.tickets import queue_of, run_ticket
 from tests.queue_house import SIZE_HW, disc
 
@@ -61,3 +64,33 @@ def test_a_ticket_holds_ids_only(tmp_path) -> None:
     row = Ledger(tmp_path / "l").want_job(GOOD.wanted())
     ticket = run_ticket(row)
     assert ticket.arguments == {"job_id": row.id, "generation": 0} and ticket.ticket_id == f"{row.id}-0"
+
+
+PICTURE = PseudoLabelRequest(
+    *(1, 2, "a.png", SIZE_HW, ("dog", "cat"), "weak_shot-00000000"),
+    boxes=(BoxPrompt("dog", 0, 1.0, 2.0, 9.0, 8.0),),
+    drawn=(MaskPrompt("cat", 0, disc()),),
+    is_awaited=True,
+)
+CLIP = ClipRequest(1, 2, ("f0",), SIZE_HW, {"car": ("bus", "car")}, "video_semantic-00000000", {"car": "red"})
+
+
+@pytest.mark.parametrize("wish", [GOOD, replace(GOOD, deliver_prediction=True), PICTURE, CLIP])
+def test_a_wish_can_be_had_back_from_its_job_with_another_version(
+    tmp_path: Path, wish: PropagationRequest | PseudoLabelRequest | ClipRequest
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    row = ledger.want_job(wish.wanted())
+    assert anew(row, ledger.anchors(row.id), wish.model_version).wanted().job_id == row.id
+    again = anew(row, ledger.anchors(row.id), "m-2").wanted()
+    assert (again.model_version, again.deliver, again.payload) == ("m-2", wish.wanted().deliver, row.payload)
+    assert again.job_id == replace(wish, model_version="m-2").job_id()
+    ledger.close()
+
+
+def test_work_on_a_whole_project_names_no_version_to_ask_anew_with(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    row = ledger.want_job(ImproveRequest(3, "video_object", "a test").wanted())
+    with pytest.raises(BadInput, match="'improve', which no model version answers"):
+        anew(row, (), "m-2")
+    ledger.close()
