@@ -17,6 +17,13 @@ def nothing(command: argparse.ArgumentParser) -> None:
     """A command without arguments; the settings say it all."""
 
 
+def worker(command: argparse.ArgumentParser) -> None:
+    """``maskloop worker``"""
+    command.add_argument(
+        "--train", action="store_true", help="train new versions; without it: propagate, label, answer"
+    )
+
+
 def ingest(command: argparse.ArgumentParser) -> None:
     """``maskloop ingest``"""
     command.add_argument("source", type=Path, help="a folder of frames or a video file")
@@ -291,6 +298,9 @@ def improve(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--fresh", action="store_true", help="read the project and train, whatever is unfinished or known"
+    )
+    command.add_argument(
+        "--queue", action="store_true", help="leave it to the training worker; come back at once"
     )
 
 

@@ -235,9 +235,9 @@ _COMMANDS = {
         commands.jobs,
     ),
     "worker": (
-        "run one worker by hand; `maskloop up` starts one by itself",
-        "maskloop worker",
-        arguments.nothing,
+        "run one worker by hand; `maskloop up` starts one of each kind by itself",
+        "maskloop worker --train",
+        arguments.worker,
         commands.worker,
     ),
 }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
+from backends.core.errors import BadInput
 from backends.loop.folder import ProjectFolder
 from backends.loop.policy import Policy
 from pipelines.services.installation import current_settings
@@ -18,8 +21,11 @@ from pipelines.services.installation import current_settings
 
 def improve(args: Namespace) -> int:
     """``maskloop improve``: 0 whatever the decision was; errors have their own codes."""
+    if args.queue:
+        return _queue(args)
     from pipelines.loop.cycle import Wishes, in_a_sentence
     from pipelines.loop.cycle import improve as run
+    from pipelines.loop.queued import take_marked
 
     settings = current_settings()
     policy = _policy(ProjectFolder(settings.data_dir, args.project), args)
@@ -32,12 +38,41 @@ def improve(args: Namespace) -> int:
         return 0
     wishes = Wishes(why="`maskloop improve`", fresh=args.fresh, policy=policy)
     with Bars() as bars:
-        outcome = run(args.project, settings, wishes, report=bars, say=_say)
+        take = partial(take_marked, f"by-hand-{secrets.token_hex(8)}")
+        outcome = run(args.project, settings, wishes, report=bars, say=_say, take=take)
     if outcome.is_new:
         _print_scores(outcome.cycle.run)
         for reason in outcome.cycle.reasons:
             print(f"{'against' if reason in outcome.cycle.against else '  holds'}: {reason}")
     print(in_a_sentence(outcome))
+    return 0
+
+
+def _queue(args: Namespace) -> int:
+    """Leave it to the training worker, with the policy as it stands there."""
+    from backends.labelstudio.client import LabelStudioClient
+    from backends.ledger import Ledger
+    from backends.queues import ImproveRequest, connect, enqueue_improvement
+    from backends.served_versions import algorithm_of
+
+    if args.overrides or args.fresh or args.dry_run or args.promote is not None or args.seed is not None:
+        raise BadInput(
+            "--queue leaves all else to the project's policy: change that with "
+            f"`maskloop policy --project {args.project} --set KEY=VALUE`, or leave --queue out"
+        )
+    settings = current_settings()
+    client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token)
+    config = str(client.project(args.project).get("label_config") or "")
+    request = ImproveRequest(args.project, algorithm_of(config), "`maskloop improve --queue`")
+    ledger = Ledger(settings.ledger_path)
+    try:
+        row = enqueue_improvement(ledger, connect(settings), request)
+    finally:
+        ledger.close()
+    told = "queued" if row.id == request.number else f"under way already ({row.state})"
+    print(
+        f"project {args.project}: {told}, job {row.id[:12]}; `maskloop jobs` and the console show how far it is"
+    )
     return 0
 
 
