@@ -20,15 +20,16 @@ from backends import settings, wsgi
 from backends.clicks.served import ServedClicks
 from backends.core.errors import SetupFault
 from backends.labelstudio.context import parse_project
-from backends.notices import Event
 from backends.pointers import ALL
-from backends.server import TRAINING_HINT, Parts
+from backends.server import Parts, webhook_event
 
 
 @functools.cache
 def _parts() -> Parts:
     """The collaborators, once per process: the official server makes a new model object per request."""
-    return wsgi.build_parts(settings.from_env(), _clicks())
+    parts = wsgi.build_parts(settings.from_env(), _clicks())
+    parts.ear.start()
+    return parts
 
 
 @functools.cache
@@ -65,11 +66,10 @@ class Delegating:
         )
 
     def fit(self, event: str, data: Any = None, **unused: Any) -> None:
-        """Record the event; training is a job of its own."""
-        notices = self.parts().notices
-        notices.record(Event(str(event), None, None, None))
-        if event == "START_TRAINING":
-            notices.add("info", TRAINING_HINT)
+        """Record the event and look at its project; training is a job of its own."""
+        told = webhook_event({**(data if isinstance(data, dict) else {}), "action": event})
+        self.parts().notices.record(told)
+        self.parts().ear.heard(told)
 
 
 def model_class() -> type[Any]:

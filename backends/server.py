@@ -24,6 +24,7 @@ from backends.console import views
 from backends.console.clip_views import ClipBoard
 from backends.console.export_views import ExportBoard
 from backends.console.project_views import ProjectBoard
+from backends.console.steering_views import Steering
 from backends.core.errors import BadInput, MaskLoopError, SetupFault
 from backends.gate import Busy, Counters, Gate, label_text
 from backends.labelstudio.context import parse_project
@@ -35,10 +36,6 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024 * 1024  # a draft with a hundred masks is below 1 MB; a batch of tasks is several
 OPEN_ROUTES = frozenset({"health"})  # asked by container runtimes and by Label Studio before every use
-TRAINING_HINT = (
-    "Start training was pressed in Label Studio. MaskLoop never trains inside a web request: "
-    "run `maskloop train video_object` where the models live, then serve the new version."
-)
 
 
 class Predictor(Protocol):
@@ -51,6 +48,18 @@ class Gauges(Protocol):
     """Present values for /metrics: name -> list of (labels, value). Never raises."""
 
     def gauges(self) -> dict[str, list[tuple[dict[str, str], float]]]: ...
+
+
+class Ear(Protocol):
+    """Takes a webhook delivery as a reason to look at its project, and Start training as a wish."""
+
+    def heard(self, event: Event) -> None:
+        """Returns at once."""
+        ...
+
+    def start(self) -> object:
+        """Look from a thread of its own from now on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class Parts:
     saved: Callable[[dict[str, Any]], object]
     """What follows from a webhook delivery; returns at once and never raises."""
     exports: ExportBoard
+    steering: Steering
+    ear: Ear
 
 
 class _Json(DefaultJSONProvider):
@@ -134,7 +145,9 @@ def create_app(parts: Parts) -> Flask:
     _add_reports(app, parts)
     _add_error_handlers(app, parts)
     door = _Door(secret, settings.host, settings.allowed_hosts)
-    app.register_blueprint(views.blueprint(parts.board, door, parts.projects, parts.clips, parts.exports))
+    app.register_blueprint(
+        views.blueprint(parts.board, door, parts.projects, parts.clips, parts.exports, parts.steering)
+    )
     return app
 
 
@@ -191,8 +204,7 @@ def _add_protocol(app: Flask, parts: Parts) -> None:
         event = webhook_event(body)
         parts.notices.record(event)
         parts.saved(body)
-        if event.action == "START_TRAINING":
-            parts.notices.add("info", TRAINING_HINT)
+        parts.ear.heard(event)
         return {"status": "recorded"}, 202
 
 

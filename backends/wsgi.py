@@ -31,6 +31,9 @@ from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
 from backends.ledger import Ledger
+from backends.loop.poller import Poller
+from backends.loop.steering import Steering
+from backends.loop.triggers import Triggers
 from backends.next_clip import NextClip
 from backends.notices import Notices
 from backends.predict import Answers
@@ -149,6 +152,9 @@ def _assemble(
         gestures, anchors, ledger, notices, enqueue, tag_batches, clip_labels, settings.predict_budget_s
     )
     following = NextClip(client, files, notices, video, enqueue, settings.max_image_pixels)
+    enqueue_improvement = partial(queues.enqueue_improvement, ledger, redis)
+    triggers = Triggers(settings.data_dir, client, ledger, enqueue_improvement, notices)
+    poller = Poller(triggers)
     return Parts(
         settings,
         answers,
@@ -163,6 +169,8 @@ def _assemble(
         Counters(),
         following.saved,
         ExportShelf(settings.data_dir, partial(queues.enqueue_export, ledger, redis)),
+        Steering(settings.data_dir, versions.registry, triggers, poller.wake),
+        poller,
     )
 
 
@@ -174,7 +182,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         clicks = served_clicks(config)
-        app = build(config, clicks)
+        parts = build_parts(config, clicks)
+        app = create_app(parts)
         server = waitress.create_server(
             app,
             host=config.host,
@@ -188,6 +197,7 @@ def main() -> int:
         log.error("the backend cannot start: %s", error)
         return 4
     preparing = clicks.start()
+    parts.ear.start()
     log.info("answering on http://%s:%d", config.host, config.port)
     server.run()
     if preparing.is_alive():  # a thread inside ONNX Runtime while the interpreter is taken down can crash it

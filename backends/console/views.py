@@ -16,6 +16,7 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from backends.console.clip_views import ClipBoard, add_clip_pages
 from backends.console.export_views import ExportBoard, add_export_routes
 from backends.console.project_views import ProjectBoard, add_project_pages
+from backends.console.steering_views import Steering, add_steering
 from backends.core.errors import BadInput, MaskLoopError, Unavailable
 
 SESSION_LIFETIME = timedelta(days=7)
@@ -56,7 +57,12 @@ class Doorkeeper(Protocol):
 
 
 def blueprint(
-    board: Board, door: Doorkeeper, projects: ProjectBoard, clips: ClipBoard, exports: ExportBoard
+    board: Board,
+    door: Doorkeeper,
+    projects: ProjectBoard,
+    clips: ClipBoard,
+    exports: ExportBoard,
+    steering: Steering,
 ) -> Blueprint:
     """The console under ``/console``."""
     pages = Blueprint(
@@ -74,6 +80,7 @@ def blueprint(
     add_project_pages(pages, projects)
     add_clip_pages(pages, clips)
     add_export_routes(pages, exports)
+    add_steering(pages, steering)
     pages.register_error_handler(MaskLoopError, _in_words)
     return pages
 

@@ -73,6 +73,8 @@ ACTIONS = [
     "/console/tasks/7/propagate",
     "/console/projects/3/make-masks",
     "/console/notices/clear",
+    "/console/projects/3/improve",
+    "/console/projects/3/roll-back",
 ]
 
 
@@ -85,7 +87,7 @@ def test_every_action_wants_the_csrf_token(house: House, path: str) -> None:
     assert client.post(path, headers={"X-CSRF-Token": token(log_in(house))}).status_code == 403
     assert house.board.asked == []
     assert client.get(path, headers={"X-CSRF-Token": right}).status_code in (401, 404, 405)
-    assert house.board.asked == []
+    assert house.board.asked == house.steering.asked == []
     assert client.post(path, headers={"X-CSRF-Token": right}).status_code == 200
 
 
@@ -96,6 +98,39 @@ def test_actions_reach_the_board(house: House) -> None:
     assert client.post("/console/jobs/abc/cancel", headers=headers).json == {"message": "stopping"}
     assert client.post("/console/projects/3/make-masks", headers=headers).json == {"message": "reading"}
     assert house.board.asked == [("propagate", 7), ("cancel", "abc"), ("make masks", 3)]
+
+
+def test_a_project_is_steered(house: House) -> None:
+    client = log_in(house)
+    headers = {"X-CSRF-Token": token(client)}
+    for action, body in [
+        ("improve", None),
+        ("promote", {"run": "0007-1a2b3c4d"}),
+        ("decline", {"run": "0007-1a2b3c4d"}),
+        ("roll-back", None),
+        ("policy", {"after_tasks": 5}),
+    ]:
+        answer = client.post(f"/console/projects/3/{action}", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+    assert house.steering.asked == [
+        ("improve", 3),
+        ("promote", 3, "0007-1a2b3c4d"),
+        ("decline", 3, "0007-1a2b3c4d"),
+        ("roll back", 3),
+        ("policy", 3, {"after_tasks": 5}),
+    ]
+
+
+@pytest.mark.parametrize("action", ["promote", "decline", "policy"])
+@pytest.mark.parametrize("body", ["", "[]", "{", '{"run": 7}'])
+def test_a_body_that_says_nothing_steers_nothing(house: House, action: str, body: str) -> None:
+    client = log_in(house)
+    headers = {"X-CSRF-Token": token(client), "Content-Type": "application/json"}
+    answer = client.post(f"/console/projects/3/{action}", data=body, headers=headers)
+    if action == "policy" and body == '{"run": 7}':
+        assert house.steering.asked == [("policy", 3, {"run": 7})]  # what may be set, the loop knows
+        return
+    assert answer.status_code == 422 and house.steering.asked == []
 
 
 def test_an_outage_is_told_in_words(house: House) -> None:

@@ -13,7 +13,7 @@ from backends.core.errors import SetupFault
 from backends.labelstudio.regions import region_id
 from backends.registry import Registry
 from tests.predict_requests import LABEL_CONFIG, click, interactive, task
-from tests.served_house import serve_a_model, write_clip
+from tests.served_house import serve_a_model, wait_until, write_clip
 
 
 @pytest.fixture
@@ -78,8 +78,9 @@ def test_events_are_recorded_and_nothing_trains(version: str) -> None:
     model = Model("16", LABEL_CONFIG)
     model.fit("START_TRAINING", {"project": {"id": 16}}, job_id="1")
     notices = ml_adapter._parts().notices
-    assert [event.action for event in notices.events()] == ["START_TRAINING"]
-    assert "maskloop train" in notices.recent()[0].text
+    assert [(event.action, event.project_id) for event in notices.events()] == [("START_TRAINING", 16)]
+    told = wait_until(lambda: [notice.text for notice in notices.recent()])
+    assert told[0].startswith("Start training was pressed in project 16, but nothing began: ")
 
 
 def test_without_the_official_package_the_way_out_is_named() -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from backends.core.errors import BadInput, NoWorker, SetupFault
 from backends.export_shelf import ExportShelf
 from backends.gate import Counters, Gate
 from backends.ledger import Ledger
-from backends.notices import Notices
+from backends.notices import Event, Notices
 from backends.server import Parts, create_app
 from backends.settings import Settings
 
@@ -100,6 +100,40 @@ class StubProjects:
         return "making it"
 
 
+class StubSteering:
+    """Hears webhooks as well: both are what follows of the loop."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.events: list[Event] = []
+
+    def heard(self, event: Event) -> None:
+        self.events.append(event)
+
+    def start(self) -> None:
+        raise AssertionError("the server's thread is started by main() alone")
+
+    def improve(self, project_id: int) -> str:
+        self.asked.append(("improve", project_id))
+        return "queued"
+
+    def promote(self, project_id: int, run: str) -> str:
+        self.asked.append(("promote", project_id, run))
+        return "served"
+
+    def decline(self, project_id: int, run: str) -> str:
+        self.asked.append(("decline", project_id, run))
+        return "left"
+
+    def roll_back(self, project_id: int) -> str:
+        self.asked.append(("roll back", project_id))
+        return "served again"
+
+    def set_policy(self, project_id: int, values: Mapping[str, Any]) -> str:
+        self.asked.append(("policy", project_id, dict(values)))
+        return "saved"
+
+
 class StubClips:
     """One clip of two frames, its job is all 1."""
 
@@ -130,6 +164,7 @@ class House:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.predictor, self.board, self.projects = StubPredictor(), StubBoard(), StubProjects(folder)
         self.clips, self.ledger = StubClips(), Ledger(folder / "jobs.sqlite3")
+        self.steering = StubSteering()
         self.notices = Notices(folder / "ledger.sqlite3")
         self.gate = Gate(2)
         self.version: str | None = "video_object-1a2b3c4d"
@@ -149,6 +184,8 @@ class House:
                 Counters(),
                 lambda body: None,
                 ExportShelf(folder, lambda request: self.ledger.want_alone(request.wanted())),
+                self.steering,
+                self.steering,
             )
         )
         self.http: FlaskClient = self.app.test_client()
@@ -332,12 +369,11 @@ def test_a_webhook_is_recorded_quickly(house: House) -> None:
     )
 
 
-def test_start_training_trains_nothing_and_says_how_to_train(house: House) -> None:
-    answer = house.http.post(
-        "/webhook", json={"action": "START_TRAINING", "project": {"id": 3}}, headers=AUTH
-    )
+@pytest.mark.parametrize("action", ["START_TRAINING", "ANNOTATION_UPDATED"])
+def test_a_webhook_is_passed_on_to_who_looks_at_projects(house: House, action: str) -> None:
+    answer = house.http.post("/webhook", json={"action": action, "project": {"id": 3}}, headers=AUTH)
     assert answer.status_code == 202
-    assert "maskloop train" in house.notices.recent()[0].text
+    assert [(event.action, event.project_id) for event in house.steering.events] == [(action, 3)]
 
 
 @pytest.mark.parametrize(
