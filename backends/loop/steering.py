@@ -1,4 +1,4 @@
-"""What a person can do to a project's loop: begin a run, answer a waiting version, go back, set the policy."""
+"""What a person can do to a project's loop: begin a run, answer a waiting version, go back, set a policy."""
 
 from __future__ import annotations
 
