@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,10 @@ from tests.unit.video_semantic.footage import CAR, ROAD, SIZE, SKY, picture
 
 NUMBERS = {"sky": SKY, "road": ROAD, "car": CAR}
 VERSION = "video_semantic-00000000"
+
+
+def _unused(*asked: object) -> Any:
+    raise AssertionError(f"measuring asks for frames and masks only, not for {asked}")
 
 
 @dataclass
@@ -70,13 +75,13 @@ class Drive:
 
     def measure(self, job: str) -> None:
         nobody = Collaborators(
-            self.ledger,
-            "w",
-            None,
-            self.clip,
-            None,
-            None,
-            stopping=lambda: self.stops,  # type: ignore[arg-type]
+            ledger=self.ledger,
+            worker="w",
+            segmenter=_unused,
+            clip=self.clip,
+            sink=_unused,
+            warm=_unused,
+            stopping=lambda: self.stops,
         )
         measure(nobody, job)
 
