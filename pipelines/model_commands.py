@@ -49,7 +49,7 @@ def train(args: Namespace) -> int:
 
         return train_project(args)
     if args.data is None or args.out is None:
-        raise BadInput("train wants --data DIR and --out DIR (weak_shot can do with --project P instead)")
+        raise BadInput("train wants --data DIR and --out DIR, or --project P instead")
     from pipelines.train import train as run
 
     weights = run(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 OFF = "none"
 """In place of a folder: nothing is to be measured."""
 _SEED, _SIZE_HW, _FRAMES = 20_240, (240, 416), 16
-_EVERY = 2  # frame of the sample clip
+_EVERY = 3  # frames of the sample clip
 _NOTHING = Data(0, 0)
 
 
@@ -73,18 +72,22 @@ def of_photos(bundle: Bundle, folder: str, device: str, progress: Track = quiet)
 
 @cache
 def drawn() -> tuple[LabelledSequence, ...]:
-    """The sample clip, every other frame, and a clip of look-alikes for each way in which they meet.
+    """The sample clip, one frame in three, and a clip of look-alikes for each way in which they meet.
 
     Drawing them takes as long as scoring them, and both versions see the same ones.
     """
-    return tuple(_draw())
+    return (_sample(), *_meetings())
 
 
-def _draw() -> Iterator[LabelledSequence]:
-    frames, truths = zip(*islice(sample_clip.draw(), 0, None, _EVERY), strict=True)
+def _sample() -> LabelledSequence:
+    indices = range(0, sample_clip.N_FRAMES, _EVERY)
+    frames, truths = zip(*sample_clip.draw(indices), strict=True)
     names = tuple(f"{index:05d}" for index in range(len(frames)))
     clip = Clip("sample", frames, sample_clip.SIZE_HW, names)
-    yield _sequence("sample", clip, truths.__getitem__)
+    return _sequence("sample", clip, truths.__getitem__)
+
+
+def _meetings() -> Iterator[LabelledSequence]:
     for scene in crossing.scenes(len(crossing.KINDS), _SEED, _SIZE_HW, _FRAMES):
         made = crossing.draw_scene(scene)
         yield _sequence(scene.kind, made.clip, made.truths.__getitem__)

@@ -5,7 +5,6 @@ The same plan in the same folder goes on where a killed run was, to the same wei
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def train_candidate(plan: Plan, snapshot: Snapshot, *, trainer: Trainer = train)
     """
     recipe = plan.run / RECIPE
     if not recipe.is_file():
-        write_json(recipe, settings_for(plan, data_of(snapshot), _held_out(snapshot)))
+        write_json(recipe, settings_for(plan, data_of(snapshot), held_out_of(snapshot)))
     try:
         return trainer(
             plan.algorithm,
@@ -47,7 +46,13 @@ def train_candidate(plan: Plan, snapshot: Snapshot, *, trainer: Trainer = train)
 
 
 def register(
-    registry: Registry, plan: Plan, weights: Path, *, digest: str, started_from: str, more: Mapping[str, Any]
+    registry: Registry,
+    plan: Plan,
+    weights: Path,
+    *,
+    digest: str,
+    started_from: str,
+    more: Mapping[str, Any] | None = None,
 ) -> Served:
     """The weights as a version that can be promoted; its card says where it came from."""
     card = {
@@ -57,11 +62,12 @@ def register(
         "seed": plan.seed,
         "started_from": started_from or "an ImageNet trunk",
         "code": code_revision(),
-        **more,
-        "training": json.loads(json.dumps(read_json(plan.run / "card.json"))),
+        **(more or {}),
+        "training": read_json(plan.run / "card.json"),
     }
     return registry.add(plan.algorithm, weights, card)
 
 
-def _held_out(snapshot: Snapshot) -> list[str]:
+def held_out_of(snapshot: Snapshot) -> list[str]:
+    """The clips that are never trained on."""
     return [str(name) for name in snapshot.manifest.get("held_out", ())]

@@ -62,7 +62,8 @@ def settings_for(plan: Plan, data: Data, held_out: list[str]) -> dict[str, Any]:
         values["validation"] = held_out
     if plan.start_from:
         values = merged(values, _OF_VERSION[plan.algorithm](Path(plan.start_from)))
-    return merged(values, plan.training)
+    found: dict[str, Any] = json.loads(json.dumps(merged(values, plan.training)))  # as it is read again
+    return found
 
 
 def steps_of(settings: Mapping[str, Any], algorithm: str, *, tuned: bool) -> int:

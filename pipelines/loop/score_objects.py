@@ -165,8 +165,9 @@ def _compare(masks: FrameMasks, name: str, truth: NDArray[np.bool_]) -> Score:
 
 def _drawn(masks: FrameMasks, numbers: Mapping[str, int], size_hw: tuple[int, ...]) -> LabelMap:
     drawn = np.zeros(size_hw, np.uint8)
-    for name, mask in masks.masks.items():
-        drawn[mask] = numbers[name]
+    for name, number in numbers.items():
+        if name in masks.masks:
+            drawn[masks.masks[name]] = number
     return drawn
 
 

@@ -8,7 +8,7 @@ Label Studio.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import pi, sin
@@ -89,12 +89,13 @@ def write_sample_clip(frames_dir: Path, truth_dir: Path) -> tuple[Path, ...]:
     return frames
 
 
-def draw() -> Iterator[tuple[Image, NDArray[np.uint8]]]:
-    """Yield 40 pairs: the frame, (480, 854, 3) uint8, and its ground truth, (480, 854) uint8 in {0, 1, 2}."""
+def draw(indices: Sequence[int] = range(N_FRAMES)) -> Iterator[tuple[Image, NDArray[np.uint8]]]:
+    """Yield a pair for each frame of ``indices``, by default all 40: the picture, (480, 854, 3) uint8, and
+    its ground truth, (480, 854) uint8 in {0, 1, 2}."""
     background = _photograph("rocket.jpg").astype(np.float32)
     cup = _cut_out("coffee.png", _CUP)
     astronaut = _cut_out("astronaut.png", _ASTRONAUT)
-    for index in range(N_FRAMES):
+    for index in indices:
         time = index / (N_FRAMES - 1)
         behind = _placed(cup, _cup_pose(time))
         front = _placed(astronaut, _astronaut_pose(time))

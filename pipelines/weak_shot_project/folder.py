@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backends.core.errors import BadInput, Unavailable
+from backends.core.errors import BadInput
 from pipelines.atomic import write_json
 
 _RUN = "project.json"  # in the run's folder
@@ -57,17 +54,3 @@ def claim(run: Path, project_id: int, snapshot: str, fresh: bool) -> None:
 def finish(run: Path, version: str) -> None:
     """Note the version that came of the run."""
     write_json(run / _RUN, {**told_of(run), "version": version})
-
-
-@contextmanager
-def alone(runs: Path, project_id: int) -> Iterator[None]:
-    """One training per project; the kernel lets go when the process dies, however it dies."""
-    runs.mkdir(parents=True, exist_ok=True)
-    with (runs / f".project-{project_id}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Unavailable(
-                f"project {project_id} is being trained by another process; let it end"
-            ) from error
-        yield

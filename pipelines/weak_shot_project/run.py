@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.core.errors import BadInput, SetupFault
+from backends.loop.folder import ProjectFolder
 from backends.registry import Registry
 from backends.settings import Settings
 from pipelines.export.snapshot import Snapshot, open_snapshot
@@ -71,7 +72,7 @@ def train_project(
     is away. Whatever ends it, the same call goes on where it was.
     """
     runs = settings.data_dir / "runs" / ALGORITHM
-    with folder.alone(runs, project_id):
+    with ProjectFolder(settings.data_dir, project_id).alone():
         run = None if wishes.fresh else folder.unfinished(runs, project_id, wishes.out)
         if run is not None:
             say(f"going on with {run} and its snapshot; --fresh reads the project again")
