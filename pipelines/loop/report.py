@@ -49,7 +49,7 @@ def build_report(work: ProjectWork, runs: Sequence[dict[str, Any]], *, now: floa
             "id": work.project_id,
             "title": work.title,
             "kind": work.kind,
-            "unit": "picture" if work.kind == "weak_shot" else "clip",
+            "unit": "photo" if work.kind == "weak_shot" else "clip",
             "labels": list(work.labels),
             "tasks": work.tasks,
             "untouched": work.untouched,

@@ -102,10 +102,10 @@ function titled(node, text) {
 
 // One dot per point, in order; a line at the mean of each series over the stretch it covers.
 // points: {y, series, x (words), told (words), hollow}; series: {name, colour, mean}
-export function dots({ title, hint, points, series, format, columns, rows, least = 0, most }) {
+export function dots({ title, hint, points, series, format, columns, rows, reach = 0 }) {
   const height = 210;
   const values = points.map((point) => point.y);
-  const marks = ticks(Math.min(least, ...values), most ?? Math.max(...values, least), 4);
+  const marks = ticks(Math.min(0, ...values), Math.max(reach, ...values), 4);
   const [low, high] = [marks[0], marks[marks.length - 1]];
   const draw = (picture, width) => {
     const yOf = (value) => TOP + (height - TOP - BOTTOM) * (1 - (value - low) / (high - low));
@@ -124,17 +124,23 @@ export function dots({ title, hint, points, series, format, columns, rows, least
       const looks = "dot " + series[point.series].colour + (point.hollow ? " hollow" : "");
       picture.append(titled(svg("circle", { class: looks, cx: xOf(index), cy: yOf(point.y), r: radius }), point.told));
     });
-    const shown = [...new Set([0, Math.floor((points.length - 1) / 2), points.length - 1])];
-    if (width < 420 && shown.length > 2) shown.splice(1, 1);
-    shown.forEach((index, place) => {
-      const anchor = shown.length === 1 ? "middle" : ["start", "middle", "end"][place === shown.length - 1 ? 2 : place];
-      const x = shown.length === 1 ? xOf(0) : anchor === "start" ? LEFT : anchor === "end" ? width - RIGHT : xOf(index);
+    underneath(points.map((point) => point.x), width).forEach(([index, anchor]) => {
+      const x = anchor === "start" ? LEFT : anchor === "end" ? width - RIGHT : xOf(index);
       picture.append(svg("text", { class: "tick", x, y: height - 9, "text-anchor": anchor }, points[index].x));
     });
   };
   const shown = series.filter((one, number) => points.some((point) => point.series === number));
   const told = shown.map((one) => one.name + (one.mean === null ? "" : ": mean " + format(one.mean))).join(", ");
   return figure({ title, hint, told, height, draw, legend: shown.map((one) => [one.name, one.colour]), columns, rows });
+}
+
+// Which words stand below a row of points, and how they are set: the ends, and the middle where there is room.
+function underneath(words, width) {
+  const last = words.length - 1, middle = Math.floor(last / 2);
+  if (words[0] === words[last]) return [[middle, "middle"]];
+  const shown = [[0, "start"], [last, "end"]];
+  if (width >= 420 && ![words[0], words[last]].includes(words[middle])) shown.push([middle, "middle"]);
+  return shown;
 }
 
 // One bar per row, cut into shares that sum to 1. rows: {name, shares}; bands: [name, colour].

@@ -54,6 +54,7 @@ function drawWaiting({ waiting }) {
 
 function drawJobs({ jobs }) {
   $("jobs-card").hidden = jobs.length === 0;
+  $("jobs-title").textContent = jobs.some((job) => job.state !== "failed") ? "Under way" : "What did not end well";
   $("jobs").replaceChildren(...jobs.map((job) => {
     const row = el("li");
     const name = el("div");

@@ -8,7 +8,10 @@ const percent = (share) => (share === null ? "" : Math.round(100 * share) + " %"
 const figure = (value, digits = 2) => (value === null || value === undefined ? "" : value.toFixed(digits));
 const seconds = (value) => (value === null || value === undefined ? "" : value < 10 && value !== 0 ? value.toFixed(1) : String(Math.round(value)));
 const count = (number, noun) => number.toLocaleString() + " " + noun + (number === 1 ? "" : /s$/.test(noun) ? "es" : "s");
+const sentence = (text) => (/^[a-z]+[ ,:]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text) + ".";
 const day = (at) => (at ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" }) : "");
+const minute = (at) => new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const daysOf = ({ first_at: first, last_at: last }) => (day(first) === day(last) ? day(first) : day(first) + " to " + day(last));
 
 export const nameOf = (version) => SPECIAL[version.kind] || version.version;
 
@@ -50,10 +53,10 @@ function tiles({ versions, idle }, unit) {
     tile("Left as proposed", percent(now.accepted_share), "of the masks", delta(now.accepted_share, before && before.accepted_share, 1, (x) => Math.round(100 * x) + " points"), now.proposals ? count(now.accepted, "mask") + " of " + now.proposals.toLocaleString() : "nothing was proposed"),
     tile("Time per frame", seconds(now.seconds_per_frame), now.seconds_per_frame === null ? "" : "s", delta(now.seconds_per_frame, before && before.seconds_per_frame, -1, (x) => seconds(x) + " s"), now.seconds ? "on " + count(now.seconds.count, unit) + (now.idle_clips ? ", idle time cut on " + now.idle_clips : "") : "no time was recorded"),
   ];
-  if (unit !== "picture") {
+  if (unit !== "photo") {
     made.push(tile("Frames corrected per clip", figure(now.corrections && now.corrections.mean, 1), "", delta(now.corrections && now.corrections.mean, before && before.corrections && before.corrections.mean, -1, (x) => figure(x, 1)), "of " + figure(now.frames / Math.max(1, now.clips), 0) + " frames each"));
   }
-  const line = el("p", "hint whole", nameOf(now) + (before ? ", compared with " + nameOf(before) : "") + (many ? ". " + many[0].toUpperCase() + many.slice(1) : "") + ".");
+  const line = el("p", "hint whole", "The last version that helped: " + nameOf(now) + (before ? ", compared with " + nameOf(before) : "") + "." + (many ? " " + many + "." : ""));
   return [line, ...made];
 }
 
@@ -82,8 +85,9 @@ function plots(report, unit) {
   const looks = colours(versions);
   const place = Object.fromEntries(versions.map((version, index) => [version.version, index]));
   const series = (mean) => versions.map((version, index) => ({ name: nameOf(version), colour: looks[index], mean: mean(version) }));
+  const when = day(clips[0].at) === day(clips[clips.length - 1].at) ? minute : day;
   const points = (value, told, hollow) => clips.filter((clip) => value(clip) !== null).map((clip) => ({
-    y: value(clip), series: place[clip.version], x: day(clip.at), told: clip.name + ", " + clock(clip.at) + ": " + told(clip), hollow: Boolean(hollow && hollow(clip)),
+    y: value(clip), series: place[clip.version], x: when(clip.at), told: clip.name + ", " + clock(clip.at) + ": " + told(clip), hollow: Boolean(hollow && hollow(clip)),
   }));
   const columns = [unit[0].toUpperCase() + unit.slice(1), "Saved", "Version"];
   const rows = (value, ...more) => clips.filter((clip) => value(clip) !== null).map((clip) => [clip.name, clock(clip.at), nameOf(versions[place[clip.version]]), ...more.map((one) => one(clip))]);
@@ -103,7 +107,7 @@ function plots(report, unit) {
   }
   add((clip) => clip.accepted_share, (value) => dots({
     title: "Masks left as proposed", hint: "Each dot is one " + unit + ", in the order in which they were saved; lines are means.",
-    points: points(value, (clip) => clip.accepted + " of " + clip.proposals), series: series((version) => version.accepted_share), format: percent, most: 1,
+    points: points(value, (clip) => clip.accepted + " of " + clip.proposals), series: series((version) => version.accepted_share), format: percent, reach: 1,
     columns: [...columns, "Left as proposed", "Changed", "Deleted"], rows: rows(value, (clip) => String(clip.accepted), (clip) => String(clip.corrected), (clip) => String(clip.removed)),
   }));
   add((clip) => clip.seconds_per_frame, (value) => dots({
@@ -112,10 +116,10 @@ function plots(report, unit) {
     series: series((version) => version.seconds_per_frame), format: (x) => seconds(x) + " s",
     columns: [...columns, "Seconds per frame", "Frames", "Open for"], rows: rows(value, (clip) => seconds(clip.seconds_per_frame) + (clip.was_idle ? " (cut)" : ""), (clip) => String(clip.frames), (clip) => duration(clip.lead_time_s)),
   }));
-  if (unit !== "picture") {
+  if (unit !== "photo") {
     add((clip) => clip.touched_frames, (value) => dots({
       title: "Frames corrected per clip", hint: "Frames on which a person painted, changed or deleted a mask. An object's first mask is one of them.",
-      points: points(value, (clip) => clip.touched_frames + " of " + clip.frames + " frames"), series: series((version) => version.corrections && version.corrections.mean), format: (x) => figure(x, 1).replace(/\.0$/, ""),
+      points: points(value, (clip) => clip.touched_frames + " of " + clip.frames + " frames"), series: series((version) => version.corrections && version.corrections.mean), format: (x) => figure(x, 1).replace(/\.0$/, ""), reach: 4,
       columns: [...columns, "Frames corrected", "Frames"], rows: rows(value, (clip) => String(clip.touched_frames), (clip) => String(clip.frames)),
     }));
   }
@@ -141,7 +145,7 @@ function versionsTable({ versions, project }, unit) {
   const rows = versions.map((version) => {
     const name = el("th", "name");
     name.scope = "row";
-    name.append(nameOf(version), el("span", "sub", day(version.first_at) + " to " + day(version.last_at)));
+    name.append(nameOf(version), el("span", "sub", daysOf(version)));
     const own = (number) => (version.proposals ? number.toLocaleString() : "");
     const row = [
       name, String(version.clips), version.frames.toLocaleString(),
@@ -185,7 +189,7 @@ function drawRun(run, here) {
   const title = el("p", "big", run.candidate || "Run " + run.run);
   title.append(el("span", "tag " + looks, outcome));
   const took = run.ended_at ? ", took " + duration(run.ended_at - run.begun_at) : "";
-  const parts = [title, el("p", "hint", "Run " + run.run + " of " + clock(run.begun_at) + took + (run.why ? "; begun by " + run.why : "") + ".")];
+  const parts = [title, el("p", "hint", "Run " + run.run + " of " + clock(run.begun_at) + took + "." + (run.why ? " Begun: " + run.why + "." : ""))];
   if (run.error) parts.push(words("p", "trouble", run.error));
   if (run.reasons.length) parts.push(reasonsOf(run));
   if (run.classes.length) parts.push(part("Class by class, on the held-out " + run.unit + "s", comparison(run, run.classes, "Class")));
@@ -197,7 +201,7 @@ function drawRun(run, here) {
 
 export function reasonsOf({ reasons, against }) {
   const list = el("ul", "reasons");
-  for (const text of reasons) list.append(words("li", against.includes(text) ? "against" : "", text[0].toUpperCase() + text.slice(1) + "."));
+  for (const text of reasons) list.append(words("li", against.includes(text) ? "against" : "", sentence(text)));
   return list;
 }
 
@@ -210,7 +214,8 @@ function part(title, content) {
 function comparison(run, rows, what) {
   const scroll = el("div", "scroll");
   const before = run.served || "nothing (no version was served)";
-  const known = rows.flatMap((one) => [one.served, one.candidate]).filter((value) => value !== null);
+  const judged = run.benchmark ? [...rows, run.benchmark] : rows;
+  const known = judged.flatMap((one) => [one.served, one.candidate]).filter((value) => value !== null);
   const least = Math.min(90, Math.floor(Math.min(...known, 100) / 10) * 10); // where the track of the plot begins
   const line = (one, overall) => {
     const moved = one.served === null || one.candidate === null ? null : one.candidate - one.served;
@@ -222,17 +227,20 @@ function comparison(run, rows, what) {
   };
   const all = rows.map((one) => line(one));
   if (what === "Class") all.push(line({ name: "All held-out " + run.unit + "s", ...run.overall }));
+  if (what === "Class" && run.benchmark && run.benchmark.name) all.push(line({ ...run.benchmark, name: "Benchmark: " + run.benchmark.name, count: null }));
   scroll.append(
-    el("p", "hint", run.metric + " in points, 0 to 100. Grey is " + before + ", blue is " + run.candidate + "."),
-    table([what, "Served", "Candidate", "Change", "From " + least + " to 100", "Frames"], all, what + " by " + what.toLowerCase()));
+    el("p", "hint wide", "In points of " + run.metric + ", 0 to 100. Grey is " + before + ", blue is " + run.candidate + "."),
+    table([what, "Served", "Candidate", "Change", "From " + least + " to 100", run.unit === "photo" ? "Photos" : "Frames"], all, what + " by " + what.toLowerCase()));
   return scroll;
 }
+
+const whereOf = (run, one) => one.clip + (run.unit === "photo" ? "" : ", frame " + one.frame);
 
 function examples(run, here) {
   const list = el("div", "examples");
   for (const one of run.examples) {
     const made = el("figure", "example");
-    made.append(el("figcaption", "", one.clip + ", frame " + one.frame));
+    made.append(el("figcaption", "", whereOf(run, one)));
     const shots = el("div", "shots");
     for (const [key, name, score] of [["picture", "Picture", null], ["served", "Served", one.served], ["candidate", "Candidate", one.candidate], ["truth", "Truth", null]]) {
       if (!one.pictures[key]) continue;
@@ -240,7 +248,7 @@ function examples(run, here) {
       const image = el("img");
       image.src = address(here + "/runs/" + encodeURIComponent(run.run) + "/examples/" + encodeURIComponent(one.pictures[key]));
       const told = name + (score === null || score === undefined ? "" : ", " + "mean IoU " + figure(score));
-      image.alt = one.clip + ", frame " + one.frame + ": " + told;
+      image.alt = whereOf(run, one) + ": " + told;
       image.loading = "lazy";
       shot.append(image, el("span", "", told));
       shots.append(shot);

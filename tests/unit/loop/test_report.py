@@ -51,11 +51,11 @@ def test_a_report_tells_versions_clips_and_counts() -> None:
     json.dumps(made, allow_nan=False)
 
 
-def test_pictures_are_called_pictures() -> None:
+def test_photos_are_called_photos() -> None:
     photo = clip([saved("accepted", 0, by="weak_shot-1a2b3c4d")], frames=1, seconds=9)
     made = report_of(photo, kind="weak_shot")
-    assert made["project"]["unit"] == "picture"
-    assert "1 picture, 1 frames, 1 masks: 1 left as proposed" in told(made)
+    assert made["project"]["unit"] == "photo"
+    assert "1 photo, 1 frames, 1 masks: 1 left as proposed" in told(made)
 
 
 def test_an_empty_project_says_so() -> None:
