@@ -21,6 +21,7 @@ from backends.ledger import JobRow, Ledger
 from backends.notices import Notices
 from backends.queues import WARM_QUEUES
 from backends.registry import Registry
+from backends.server import create_app
 from backends.settings import Settings
 from pipelines.tag_masks import keep_drawn
 from tests.predict_requests import SIZE_HW, ScriptedLabelStudio, disc
@@ -146,8 +147,9 @@ class ServedHouse:
         self.notices = Notices(self.settings.ledger_path)
         self.worker = PacedWorker(self.ledger)
         self.clicks = wsgi.served_clicks(self.settings)  # GrabCut, unless a test prepares the network
+        self.parts = wsgi.build_parts(self.settings, self.clicks)
         self._server = waitress.create_server(
-            wsgi.build(self.settings, self.clicks),
+            create_app(self.parts),
             host="127.0.0.1",
             port=0,
             threads=self.settings.max_waiting + 8,

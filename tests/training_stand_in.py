@@ -2,8 +2,9 @@
 
 ``python -m tests.training_stand_in worker`` is the one, ``… process --job …`` the other. The environment sets
 the scene, by ``TRAINING_`` names: ``STEP_S`` seconds per step; ``DIE_AT``, ``HANG_AT``, ``SPIN_AT``,
-``DEAF_AT`` and ``CRASH_AT`` steps; ``MEMORY`` a file that counts processes killed
-for want of memory; ``PATIENCE_S`` what a cancelled training is given. A job's reason may name an error.
+``DEAF_AT`` and ``CRASH_AT`` steps; ``MEMORY`` a file that counts processes killed for want of memory;
+``PATIENCE_S`` what a cancelled training is given; ``PROMOTE`` that another version is served in the end. A
+job's reason may name an error.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from backends.core.errors import BadInput
 from backends.ledger import JobRow, Ledger
+from backends.registry import Registry
 from backends.settings import Settings
 from pipelines import train_worker, trainings
 from pipelines.loop import process
@@ -49,7 +51,17 @@ def cycle(row: JobRow, settings: Settings, report: process.Report) -> str:
             stream.write(f"{step}\n")
     if (name := str(row.payload["reason"])) in ERRORS:
         raise ERRORS[name]
+    if scene("PROMOTE", ""):
+        serve_another(settings, row.project_id)
     return OUTCOME
+
+
+def serve_another(settings: Settings, project: int) -> None:
+    """A version that nobody loads here, for this project."""
+    weights = settings.data_dir / "another.safetensors"
+    weights.write_bytes(b"made by a stand-in")
+    registry = Registry(settings.models_dir)
+    registry.promote("video_object", registry.add("video_object", weights).version, project)
 
 
 def act(step: int) -> None:

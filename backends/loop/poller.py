@@ -22,8 +22,12 @@ EVERY_S = 300.0
 SOON_S = 2.0
 """A webhook comes while Label Studio still writes."""
 
-LEAST_S = 20.0
-"""Between two looks at one project, however many webhooks come: each look lists its tasks."""
+LEAST_S = 5.0
+LEAST_SHARE = 20.0
+"""Between two looks at one project, however many webhooks come: seconds, and times as long as a look took.
+
+Each look lists the project's tasks, so those of a large one are rarer.
+"""
 
 START = "START_TRAINING"
 _WAKING = frozenset(
@@ -46,7 +50,7 @@ class Poller:
         self._every_s, self._least_s = every_s, least_s
         self._clock = clock
         self._look_at: dict[int, float] = {}  # project -> when
-        self._looked_at: dict[int, float] = {}
+        self._not_before: dict[int, float] = {}
         self._list_at = float("-inf")  # when to see which projects there are
         self._pressed: deque[int] = deque(maxlen=100)
         self._changed = threading.Condition()
@@ -66,7 +70,9 @@ class Poller:
 
     def wake(self, project_id: int) -> None:
         """Look at a project soon."""
-        self._plan(project_id, self._clock() + SOON_S)
+        with self._changed:
+            soon = self._clock() + SOON_S
+            self._plan(project_id, max(soon, self._not_before.get(project_id, soon)))
 
     def start(self) -> threading.Thread:
         """Look from a thread of its own until :meth:`end`."""
@@ -94,7 +100,10 @@ class Poller:
             for project_id in self._triggers.projects():
                 self._plan(project_id, now)
         for project_id in self._take(now):
+            begun = self._clock()
             verdict = self._triggers.look(project_id, now)
+            ended = self._clock()
+            self._not_before[project_id] = ended + max(self._least_s, LEAST_SHARE * (ended - begun))
             if verdict.wait_s is not None:
                 self._plan(project_id, now + max(verdict.wait_s, 0.1))
 
@@ -103,7 +112,6 @@ class Poller:
 
     def _plan(self, project_id: int, at: float) -> None:
         with self._changed:
-            at = max(at, self._looked_at.get(project_id, float("-inf")) + self._least_s)
             self._look_at[project_id] = min(at, self._look_at.get(project_id, at))
             self._changed.notify()
 
@@ -113,7 +121,6 @@ class Poller:
             found = sorted(project for project, at in self._look_at.items() if at <= now)
             for project_id in found:
                 del self._look_at[project_id]
-                self._looked_at[project_id] = now
         return found
 
     def _run(self) -> None:

@@ -93,9 +93,7 @@ def test_webhooks_about_nothing_begin_no_run(world: World) -> None:
         world.heard("TASKS_CREATED")
         world.pass_time(1)
     assert world.runs == []
-    assert world.books.listed <= 2 + 100 / 20, (
-        "each look lists all tasks, so they are not as many as webhooks"
-    )
+    assert world.books.listed <= 2 + 100 / 5, "each look lists all tasks, so they are not as many as webhooks"
 
 
 def test_people_who_never_pause_do_not_put_it_off_for_ever(world: World) -> None:
