@@ -220,7 +220,7 @@ class _Run:
 def summary(outcome: Outcome, out: Path) -> list[str]:
     """Lines for people: how many maps, how steady, which frames change most."""
     report = outcome.report
-    lines = [f"{outcome.made} label maps made in {out}"]
+    lines = [f"{outcome.made} label map{'' if outcome.made == 1 else 's'} made in {out}"]
     lines[0] += f", {outcome.kept} were there" if outcome.kept else ""
     lines[0] += f", {len(outcome.refused)} refused" if outcome.refused else ""
     if report["pairs"]:
