@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.services.installation import current_settings
@@ -43,8 +42,8 @@ def export(args: Namespace) -> int:
     exported = run(work, args.format, args.out, progress=bar)
     _tell([*work.notes, unsubmitted(client, project_id), *exported.lost], RECORD)
     print(
-        f"project {project_id} ({work.title}): {exported.clips} tasks, {exported.frames} frames as "
-        f"{args.format} in {args.out}"
+        f"project {project_id} ({work.title}): {_many(exported.clips, 'task')}, "
+        f"{_many(exported.frames, 'frame')} as {args.format} in {args.out}"
     )
     return 0
 
@@ -52,14 +51,13 @@ def export(args: Namespace) -> int:
 def import_data(args: Namespace) -> int:
     """``maskloop import``: 0 when everything was taken in, 2 when some of it could not be used."""
     from backends.labelstudio.client import LabelStudioClient
-    from pipelines.importing.found import choose
     from pipelines.importing.run import import_data as run
     from pipelines.importing.run import read
     from pipelines.progress import bar
 
     settings = current_settings()
-    found = read(args.format, args.source, settings, progress=bar)
-    found = replace(found, clips=choose(found.clips, args.only.split(",") if args.only else ()))
+    only = args.only.split(",") if args.only else ()
+    found = read(args.format, args.source, settings, only, progress=bar)
     client = LabelStudioClient(settings.label_studio_url, settings.label_studio_token, timeout_s=60.0)
     project_id, config = _project_for(args, found, client, settings)
     imported = run(found, client, project_id, config, settings, progress=bar)
@@ -68,7 +66,8 @@ def import_data(args: Namespace) -> int:
         wide = f"frames of {imported.widest_px} pixels stay as they are, because masks lie on them"
         print(f"note: {wide}; the editor is quick up to {settings.max_side_px}", file=sys.stderr)
     known = f", {imported.known} were there" if imported.known else ""
-    print(f"project {project_id}: {imported.tasks} tasks added with {imported.masks} masks{known}")
+    added = f"{_many(imported.tasks, 'task')} added with {_many(imported.masks, 'mask')}"
+    print(f"project {project_id}: {added}{known}")
     print(f"{settings.label_studio_url}/projects/{project_id}/data")
     return SOME_REFUSED if imported.notes else 0
 
@@ -102,6 +101,10 @@ def _project_for(
     folder.mkdir(parents=True, exist_ok=True)
     client.put_local_storage(number, str(folder), title=f"MaskLoop {CLIPS}")
     return number, config
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _tell(notes: Iterable[str], rest_in: str) -> None:

@@ -50,7 +50,7 @@ def pack_project(
         old.unlink(missing_ok=True)
     remarks = len(work.notes) + len(exported.lost)
     return target, (
-        f"{format_name}: {exported.clips} tasks, {exported.frames} frames; {remarks} remarks, in {RECORD}"
+        f"{format_name}: tasks {exported.clips}, frames {exported.frames}, remarks {remarks} (in {RECORD})"
     )
 
 

@@ -27,15 +27,15 @@ _BAD = "annotations that cannot be used: {count} (first: {first})"
 _NO_PICTURE = "pictures that are named and not there: {count} (first: {first})"
 
 
-def read(folder: Path, max_pixels: int, *, progress: Track = quiet) -> FoundData:
-    """Everything that the folder's annotation files describe. Raises BadInput when nothing can be used."""
+def read(folder: Path, max_pixels: int, only: Sequence[str] = (), *, progress: Track = quiet) -> FoundData:
+    """All (wanted) clips that the annotation files describe. Raises BadInput when nothing can be used."""
     losses = Losses()
     reader = _Reader(folder, max_pixels, losses)
     files = [path for path in _files(folder) if reader.add(path)]
     if not files:
         raise BadInput(f"{folder}: no annotation file; {_WANTS}")
     record = record_of(folder)
-    clips = reader.clips(progress)
+    clips = reader.clips(only, progress)
     labels = reader.labels.labels(keep=recorded_labels(record))
     known = dict.fromkeys(labels)
     found = tuple(reader.found(name, pictures, known) for name, pictures in clips)
@@ -85,9 +85,10 @@ class _Reader:
                 self._saved.setdefault(key, []).append((categories[one["category_id"]], one))
         return True
 
-    def clips(self, progress: Track) -> list[tuple[str, tuple[Picture, ...]]]:
+    def clips(self, only: Sequence[str], progress: Track) -> list[tuple[str, tuple[Picture, ...]]]:
         """The pictures as clips, and each instance's place among those of its category."""
-        clips = grouped(list(self._pictures.values()), self.max_pixels, self.losses, progress)
+        every = list(self._pictures.values())
+        clips = grouped(every, only, self.max_pixels, self.losses, progress)
         keys = {picture.path: key for key, picture in self._pictures.items()}
         for name, pictures in clips:
             for picture in pictures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backends.core.errors import BadInput
@@ -13,10 +13,10 @@ from pipelines.progress import Track, quiet
 _WANTS = "DAVIS wants JPEGImages/[480p/]NAME/*.jpg and Annotations/[480p/]NAME/*.png"
 
 
-def read(folder: Path, max_pixels: int, *, progress: Track = quiet) -> FoundData:
-    """Every sequence below ``folder``. Raises BadInput when there is none."""
+def read(folder: Path, max_pixels: int, only: Sequence[str] = (), *, progress: Track = quiet) -> FoundData:
+    """Every (wanted) sequence below ``folder``. Raises BadInput when there is none."""
     images, annotations = below(folder, "JPEGImages", _WANTS), below(folder, "Annotations", _WANTS)
-    found, notes = sequences(images, annotations)
+    found, notes = sequences(images, annotations, only)
     labels = recorded_labels(record_of(folder)) or _named(folder)
     if not labels:
         highest = highest_number(annotations, found, max_pixels, progress)

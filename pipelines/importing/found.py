@@ -74,10 +74,9 @@ def read_json(path: Path) -> Any:
         raise BadInput(f"{path}: no JSON ({error})") from error
 
 
-def choose(clips: Sequence[FoundClip], wanted: Sequence[str]) -> tuple[FoundClip, ...]:
-    """Those of the wanted names, or all. Raises BadInput naming what is not there."""
-    there = {clip.name for clip in clips}
+def choose(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The wanted names, or all. Raises BadInput for one that is not there."""
     if missing := [name for name in wanted if name not in there]:
-        known = ", ".join(sorted(there)[:10])
-        raise BadInput(f"no clip {', '.join(missing)}; there are {len(there)}, among them {known}")
-    return tuple(clip for clip in clips if not wanted or clip.name in wanted)
+        known = ", ".join(there[:10]) or "none"
+        raise BadInput(f"no sequence {', '.join(missing)}; there are {len(there)}, among them {known}")
+    return [name for name in there if not wanted or name in wanted]

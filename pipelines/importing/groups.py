@@ -11,6 +11,7 @@ from typing import Any
 from backends.core.errors import BadInput
 from backends.core.images import image_size
 from pipelines.export.formats.losses import Losses
+from pipelines.importing.found import choose
 from pipelines.progress import Track
 
 _UNREADABLE = "pictures that cannot be used: {count} (first: {first})"
@@ -41,9 +42,9 @@ class Picture:
 
 
 def grouped(
-    pictures: Sequence[Picture], max_pixels: int, losses: Losses, progress: Track
+    pictures: Sequence[Picture], only: Sequence[str], max_pixels: int, losses: Losses, progress: Track
 ) -> list[tuple[str, tuple[Picture, ...]]]:
-    """(name, pictures in order) of every clip; pictures that cannot be used are told."""
+    """(name, pictures in order) of every (wanted) clip; pictures that cannot be used are told."""
     groups: dict[str, list[Picture]] = {}
     for picture in progress(pictures, total=len(pictures), label="looking at pictures"):
         if (measured := _measured(picture, max_pixels, losses)) is not None:
@@ -57,7 +58,8 @@ def grouped(
         if group:
             losses.add(_APART, group)
         clips += [(f"{group}-{one.name}" if group else one.name, (one,)) for one in ordered]
-    return clips
+    wanted = choose([name for name, _ in clips], only)
+    return [clip for clip in clips if clip[0] in wanted]
 
 
 def _measured(picture: Picture, max_pixels: int, losses: Losses) -> Picture | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from backends.core.errors import BadInput, BadMask
 from backends.core.frames import frame_paths
 from backends.core.images import MAX_PIXELS, image_size, read_index_mask
-from pipelines.importing.found import FoundClip, FoundMasks
+from pipelines.importing.found import FoundClip, FoundMasks, choose
 from pipelines.media.palette import IndexMap, indices_in, is_white_on_black, white_as_one
 from pipelines.progress import Track
 
@@ -52,12 +52,17 @@ def read_objects(path: Path, max_pixels: int) -> IndexMap:
     return np.where(drawn == _VOID, 0, drawn).astype(np.uint8)
 
 
-def sequences(images: Path, annotations: Path) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
-    """Name -> frames of every sequence that has masks, and a sentence on each that cannot be used."""
+def sequences(
+    images: Path, annotations: Path, only: Sequence[str]
+) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
+    """Name -> frames of every (wanted) sequence that has masks, and a sentence on each that cannot be used.
+
+    Raises BadInput for a wanted one that is not there, and when none can be used.
+    """
     found: dict[str, tuple[Path, ...]] = {}
     notes: list[str] = []
-    names = sorted(path.name for path in annotations.iterdir() if path.is_dir() and path.name[0] != ".")
-    for name in names:
+    there = sorted(path.name for path in annotations.iterdir() if path.is_dir() and path.name[0] != ".")
+    for name in choose(there, only):
         try:
             found[name] = frame_paths(images / name)
         except BadInput as error:

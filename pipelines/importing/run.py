@@ -31,7 +31,7 @@ READERS: Mapping[str, Callable[..., FoundData]] = {
     "coco": coco.read,
     "voc": voc.read,
 }
-"""(folder, most pixels of a picture, *, progress) -> what is in it."""
+"""(folder, most pixels of a picture, wanted sequences or none, *, progress) -> what is in it."""
 
 REGIONS = 300
 """Masks per task that the editor opens within ten seconds; longer clips are cut."""
@@ -51,13 +51,23 @@ class Imported:
     """What could not be used, a sentence each."""
 
 
-def read(format_name: str, folder: Path, settings: Settings, *, progress: Track = quiet) -> FoundData:
-    """What is in ``folder``. Raises BadInput for an unknown format, and for a folder that is not of it."""
+def read(
+    format_name: str,
+    folder: Path,
+    settings: Settings,
+    only: Sequence[str] = (),
+    *,
+    progress: Track = quiet,
+) -> FoundData:
+    """What is in ``folder``; of its sequences ``only`` these, if any are named.
+
+    Raises BadInput for an unknown format, for a folder that is not of it, and for a name that is not there.
+    """
     if format_name not in READERS:
         raise BadInput(f"no reader of {format_name!r}; there are {', '.join(READERS)}")
     if not folder.is_dir():
         raise BadInput(f"--from {folder}: no such folder")
-    found = READERS[format_name](folder, settings.max_image_pixels, progress=progress)
+    found = READERS[format_name](folder, settings.max_image_pixels, only, progress=progress)
     if not found.clips or not found.labels:
         raise BadInput(f"--from {folder}: nothing is labelled in it; {' '.join(found.notes)}")
     return found
@@ -120,17 +130,20 @@ def _import_clip(
 ) -> Iterator[None]:
     """Yields once per frame that is done."""
     shorter = replace(settings, max_clip_frames=_clip_length(clip, settings))
-    for part in ingest_as_it_is(Pictures(clip.name, clip.frames, settings.max_image_pixels), shorter):
+    parts = ingest_as_it_is(Pictures(clip.name, clip.frames, settings.max_image_pixels), shorter)
+    for number, part in enumerate(parts):
+        shared = int(number > 0)  # the frame before, which was counted there
         imported.widest_px = max(imported.widest_px, *part.size_hw)
         if part.clip_id in known:
             imported.known += 1
-            yield from [None] * part.n_frames
+            yield from [None] * (part.n_frames - shared)
             continue
         sources = _sources(settings.media_root / CLIPS / part.clip_id)
         results: list[dict[str, Any]] = []
         for place, index in enumerate(sources):
             results += _results(clip, index, place, part, config, imported)
-            yield
+            if place >= shared:
+                yield
         client.import_tasks(project_id, [_task(clip, part, sources, results)])
         known.add(part.clip_id)
         imported.tasks += 1

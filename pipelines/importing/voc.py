@@ -6,7 +6,7 @@ its id names a folder or an export of ours says which clip it is a frame of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,15 +36,15 @@ _BAD = "maps that cannot be used: {count} (first: {first})"
 _VOID_CODE = 0xE0E0C0  # the colour of 255 in VOC's palette
 
 
-def read(folder: Path, max_pixels: int, *, progress: Track = quiet) -> FoundData:
-    """Every picture that has a class map. Raises BadInput when there is none."""
+def read(folder: Path, max_pixels: int, only: Sequence[str] = (), *, progress: Track = quiet) -> FoundData:
+    """Every (wanted) picture that has a class map. Raises BadInput when there is none."""
     homes = [path for path in (folder, folder / "VOC2012") if (path / "SegmentationClass").is_dir()]
     if not homes:
         raise BadInput(f"{folder}: no folder SegmentationClass; {_WANTS}")
     home, losses = homes[0], Losses()
     record = record_of(home)
     classes = _classes(home, recorded_labels(record))
-    clips = grouped(_pictures(home, record, losses), max_pixels, losses, progress)
+    clips = grouped(_pictures(home, record, losses), only, max_pixels, losses, progress)
     reader = _Reader(home, classes, max_pixels, InstanceLabels(list(classes.values())), losses)
     every = [(name, picture) for name, pictures in clips for picture in pictures]
     for name, picture in progress(every, total=len(every), label="counting objects"):

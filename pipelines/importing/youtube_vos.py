@@ -6,7 +6,7 @@ Else labels are ``object N``, and each task keeps what its objects are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ _WANTS = "YouTube-VOS wants JPEGImages/NAME/*.jpg, Annotations/NAME/*.png and me
 _Categories = dict[str, dict[int, str]]  # clip -> object's number -> category
 
 
-def read(folder: Path, max_pixels: int, *, progress: Track = quiet) -> FoundData:
-    """Every sequence below ``folder``. Raises BadInput when there is none, or no ``meta.json``."""
+def read(folder: Path, max_pixels: int, only: Sequence[str] = (), *, progress: Track = quiet) -> FoundData:
+    """Every (wanted) sequence below ``folder``. Raises BadInput when there is none, or no ``meta.json``."""
     home = folder if (folder / "JPEGImages").is_dir() else folder / "train"
     images, annotations = below(home, "JPEGImages", _WANTS), below(home, "Annotations", _WANTS)
-    found, notes = sequences(images, annotations)
+    found, notes = sequences(images, annotations, only)
     told = _categories(home / "meta.json")
     highest = highest_number(annotations, found, max_pixels, progress)
     labels = recorded_labels(record_of(home)) or _labels(told, highest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 
@@ -26,7 +27,11 @@ class Losses:
 
     def sentences(self) -> tuple[str, ...]:
         """In the order in which they first came."""
-        return tuple(
-            sentence.format(count=loss.count, amount=loss.amount, first=loss.first)
-            for sentence, loss in self._found.items()
-        )
+        return tuple(_said(sentence, loss) for sentence, loss in self._found.items())
+
+
+def _said(sentence: str, loss: _Loss) -> str:
+    """``{count} frames`` of one is ``1 frame``."""
+    if loss.count == 1:
+        sentence = re.sub(r"\{count\} (\w+)s\b", r"1 \1", sentence)
+    return sentence.format(count=loss.count, amount=loss.amount, first=loss.first)

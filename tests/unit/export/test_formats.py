@@ -210,7 +210,7 @@ def test_cityscapes_as_datumaro_and_our_own_reader_read_it(tmp_path: Path) -> No
         (names[1], "trafficlight"): RING,
     }
     same(datumaro_masks(out, "cityscapes"), wanted)
-    assert "label_colors" not in lost and "no mask: 1 frames" in lost
+    assert "label_colors" not in lost and "no mask: 1 frame" in lost
     assert len(scenes.open_split(out, "train").footage) == 2
     frame = out / "leftImg8bit" / "train" / f"{names[0]}_leftImg8bit.png"
     assert np.array_equal(np.asarray(Image.open(frame)), np.asarray(Image.open(work.clips[0].frames[0])))
@@ -259,7 +259,7 @@ def test_photos_keep_each_region_and_say_what_nobody_labelled(tmp_path: Path) ->
     only_tags = photo(tmp_path, [], [DOG], number=3)
     work = project(two, part, only_tags, kind="weak_shot")
     out, lost = written(work, "voc", tmp_path / "voc")
-    assert "tags and no mask: 1 tasks (task-000003" in lost
+    assert "tags and no mask: 1 task (task-000003" in lost
     [first, second] = sorted((out / "SegmentationObject").iterdir())
     objects = np.asarray(Image.open(first))
     same({number: objects == number for number in (1, 2)}, {1: LEFT, 2: RIGHT})
@@ -337,7 +337,7 @@ def test_a_frame_that_its_tag_turns_is_written_upright(tmp_path: Path) -> None:
     out, lost = written(project(one), "davis", tmp_path / "out")
     with Image.open(out / "JPEGImages" / "480p" / BUS / "00001.jpg") as picture:
         assert picture.size == SIZE_HW[::-1] and not picture.getexif()
-    assert "written upright and encoded again, for their EXIF tag turns them: 1 frames" in lost
+    assert "written upright and encoded again, for their EXIF tag turns them: 1 frame" in lost
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from backends.core.types import Mask
 from backends.settings import Settings
 from pipelines.export.write import RECORD, export
 from pipelines.importing.coco import decode
-from pipelines.importing.found import FoundClip, FoundData, choose
+from pipelines.importing.found import FoundClip, FoundData
 from pipelines.importing.run import check_project, read
 from pipelines.media.palette import index_png
 from tests.export_house import (
@@ -381,10 +381,17 @@ def test_a_project_that_cannot_hold_the_data_is_refused_by_name(tmp_path: Path) 
 def test_only_some_sequences(tmp_path: Path) -> None:
     for name in ("bear", "bus"):
         sequence(tmp_path, name, {"00000": np.where(RING, 1, 0)})
-    clips = found(tmp_path, "davis").clips
-    assert [one.name for one in choose(clips, ["bus"])] == ["bus"]
-    with pytest.raises(BadInput, match="no clip bat; there are 2, among them bear, bus"):
-        choose(clips, ["bat"])
+    assert [one.name for one in read("davis", tmp_path, SETTINGS, ["bus"]).clips] == ["bus"]
+    with pytest.raises(BadInput, match="no sequence bat; there are 2, among them bear, bus"):
+        read("davis", tmp_path, SETTINGS, ["bat"])
+    pictures(tmp_path / "images", ("a.jpg", "b.jpg"))
+    instances(
+        tmp_path,
+        [{"id": number, "file_name": f"{'ab'[number]}.jpg"} for number in (0, 1)],
+        [annotation(number, number, 18 - 17 * number, rle(RING)) for number in (0, 1)],
+    )
+    some = read("coco", tmp_path, SETTINGS, ["b"])
+    assert [one.name for one in some.clips] == ["b"] and some.labels == ("person",)
 
 
 def test_a_record_that_was_spoilt_is_as_none(tmp_path: Path) -> None:

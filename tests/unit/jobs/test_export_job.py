@@ -73,7 +73,7 @@ def shelf(settings: Settings) -> list[Path]:
 def test_it_ends_with_a_file_to_fetch(ledger: Ledger, settings: Settings) -> None:
     row = run(ledger, settings)
     assert (row.state, row.done) == ("done", row.total)
-    assert row.stage.startswith("coco: 1 tasks, 3 frames; 1 remarks")
+    assert row.stage.startswith("coco: tasks 1, frames 3, remarks 1")
     [file] = shelf(settings)
     with zipfile.ZipFile(file) as opened:
         assert opened.testzip() is None
