@@ -187,6 +187,8 @@ class ConsoleBoard:
     def cancel(self, job_id: str) -> str:
         """Stop a job."""
         row = self._queue.cancel(job_id)
+        if row.state == "cancelling" and row.task_id == 0:
+            return "Stopping; what is finished of it is kept."
         if row.state == "cancelling":
             return "Stopping after the frame that is being worked on; finished frames are kept."
         return "Cancelled." if row.state == "cancelled" else f"Nothing to cancel: the job is {row.state}."
@@ -198,7 +200,8 @@ class ConsoleBoard:
             return f"Asked for anew: {row.model_version} answers now."
         if row.state == "done":
             return "Sending the result to Label Studio again."
-        return f"Queued again; it goes on after {row.done} of {row.total} frames."
+        unit = "frames" if row.task_id else "steps"
+        return f"Queued again; it goes on after {row.done} of {row.total} {unit}."
 
     def propagate(self, task_id: int) -> str:
         """Propagate the masks that are saved in a task; the result becomes a prediction."""
