@@ -30,6 +30,7 @@ from backends.gate import Counters, Gate
 from backends.interactive import Gestures
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.media import FrameLocator
+from backends.labelstudio.opening import open_with
 from backends.ledger import Ledger
 from backends.loop.poller import Poller
 from backends.loop.steering import Steering
@@ -155,6 +156,9 @@ def _assemble(
     enqueue_improvement = partial(queues.enqueue_improvement, ledger, redis)
     triggers = Triggers(settings.data_dir, client, ledger, enqueue_improvement, notices)
     poller = Poller(triggers)
+    impatient = LabelStudioClient(
+        settings.label_studio_url, settings.label_studio_token, timeout_s=5.0, get_attempts=1
+    )
     return Parts(
         settings,
         answers,
@@ -169,7 +173,7 @@ def _assemble(
         Counters(),
         following.saved,
         ExportShelf(settings.data_dir, partial(queues.enqueue_export, ledger, redis)),
-        Steering(settings.data_dir, versions.registry, triggers, poller.wake),
+        Steering(settings.data_dir, versions.registry, triggers, poller.wake, partial(open_with, impatient)),
         poller,
     )
 

@@ -101,10 +101,13 @@ def versions(args: Namespace) -> int:
 def promote(args: Namespace) -> int:
     """``maskloop promote``"""
     from backends.registry import Registry
+    from pipelines.versions import answer_waiting
     from pipelines.versions import promote as run
 
-    print(run(Registry(current_settings().models_dir), args.algorithm, args.version, args.project))
-    return 0
+    settings = current_settings()
+    print(run(Registry(settings.models_dir), args.algorithm, args.version, args.project))
+    answer_waiting(settings, args.algorithm, args.project)
+    return _opened(args)
 
 
 def roll_back(args: Namespace) -> int:
@@ -113,6 +116,14 @@ def roll_back(args: Namespace) -> int:
     from pipelines.versions import roll_back as run
 
     print(run(Registry(current_settings().models_dir), args.algorithm, args.project))
+    return _opened(args)
+
+
+def _opened(args: Namespace) -> int:
+    from pipelines.openings import open_with_served
+
+    for note in open_with_served(current_settings(), args.algorithm, args.project):
+        print(f"note: {note}", file=sys.stderr)
     return 0
 
 

@@ -25,7 +25,7 @@ def improve(args: Namespace) -> int:
         return _queue(args)
     from pipelines.loop.cycle import Wishes, in_a_sentence
     from pipelines.loop.cycle import improve as run
-    from pipelines.loop.queued import take_marked
+    from pipelines.loop.queued import opened, take_marked
 
     settings = current_settings()
     policy = _policy(ProjectFolder(settings.data_dir, args.project), args)
@@ -45,6 +45,8 @@ def improve(args: Namespace) -> int:
         for reason in outcome.cycle.reasons:
             print(f"{'against' if reason in outcome.cycle.against else '  holds'}: {reason}")
     print(in_a_sentence(outcome))
+    for note in opened(outcome, settings):
+        _say(f"note: {note}")
     return 0
 
 

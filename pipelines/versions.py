@@ -7,8 +7,10 @@ from contextlib import suppress
 from datetime import datetime
 
 from backends.core.errors import BadInput, SetupFault
+from backends.loop.folder import ProjectFolder
 from backends.pointers import ALL
 from backends.registry import Registry, Version
+from backends.settings import Settings
 
 SERVED = ("video_object", "weak_shot", "video_semantic")
 """The algorithms that are answered by the version of the registry."""
@@ -46,6 +48,15 @@ def roll_back(registry: Registry, algorithm: str, project: int = ALL) -> str:
     also = "" if project in own else ", as everywhere without a version of its own"
     where = _where(algorithm, project)
     return f"{where}: {now} is served again{also} (before: {before or 'none'}){_kept(own, project)}"
+
+
+def answer_waiting(settings: Settings, algorithm: str, project: int) -> None:
+    """Where the project's newest run waits for a yes to what is served there now, that was the yes."""
+    folder = ProjectFolder(settings.data_dir, project)
+    waiting = folder.waiting()
+    served = _served(Registry(settings.models_dir), algorithm, project)
+    if waiting is not None and (waiting.algorithm, waiting.candidate) == (algorithm, served):
+        folder.answer(waiting.name, "promoted", by="command line")
 
 
 def _kept(own: Iterable[int], project: int) -> str:

@@ -19,6 +19,11 @@ from backends.served_versions import algorithm_of
 _TYPED = frozenset(field.name for field in FIELDS)
 
 
+def nothing_to_open(project_id: int, version: str) -> str:
+    """Nobody opens tasks."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Steering:
     """The console's hand on the loop. Every method returns a sentence for the person who pressed."""
@@ -28,6 +33,8 @@ class Steering:
     triggers: Triggers
     looked_at: Callable[[int], object]
     """Called with a project whose policy was changed."""
+    opened: Callable[[int, str], str] = nothing_to_open
+    """(project, version) -> what a person has to know where tasks could not be made to open with it."""
 
     def improve(self, project_id: int) -> str:
         """Queue a run. Raises NoWorker, RedisDown, LabelStudioDown, TokenRefused, BadInput."""
@@ -48,7 +55,8 @@ class Steering:
         changed = f" It was compared with {cycle.served}, but {now} answered until now." * (
             now != cycle.served
         )
-        return f"{cycle.candidate} is served to this project from the next request on.{changed}"
+        note = _sentence(self.opened(project_id, cycle.candidate))
+        return f"{cycle.candidate} is served to this project from the next request on.{changed}{note}"
 
     def decline(self, project_id: int, run: str) -> str:
         """Leave the version that waits unserved. Raises BadInput where that run's waits no more."""
@@ -62,7 +70,8 @@ class Steering:
         algorithm = self._algorithm(project_id)
         before = self.registry.served(algorithm, project_id).version
         now = self.registry.roll_back(algorithm, project=project_id).version
-        return f"{now} is served again to this project (before: {before})."
+        note = _sentence(self.opened(project_id, now))
+        return f"{now} is served again to this project (before: {before}).{note}"
 
     def set_policy(self, project_id: int, values: Mapping[str, Any]) -> str:
         """Change fields of the policy, those of the form only. Raises BadInput, naming the field.
@@ -94,6 +103,10 @@ class Steering:
                 raise
             return cycles[0].algorithm  # going back must not wait for Label Studio
         return algorithm_of(str(project.get("label_config") or ""))
+
+
+def _sentence(words: str) -> str:
+    return f" {words[:1].upper()}{words[1:]}." if words else ""
 
 
 def _waiting(folder: ProjectFolder, run: str) -> Cycle:

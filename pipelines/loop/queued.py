@@ -15,11 +15,13 @@ from backends.labelstudio.client import LabelStudioClient
 from backends.ledger import JobRow
 from backends.loop.corrections import leave_marks, read_marks
 from backends.loop.folder import ProjectFolder
+from backends.notices import Notices
 from backends.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.take import take_snapshot
 from pipelines.loop.cycle import Outcome, Wishes, improve, in_a_sentence
 from pipelines.loop.report import refresh
+from pipelines.openings import open_with_served
 from pipelines.progress import Track, quiet
 
 log = logging.getLogger(__name__)
@@ -54,10 +56,20 @@ def run(row: JobRow, settings: Settings, report: Report) -> str:
     if not _took(folder, row.id):
         log.info("run %s was unfinished and has ended: %s", outcome.cycle.name, in_a_sentence(outcome))
         outcome = _newer(outcome, go())
+    for note in opened(outcome, settings):
+        Notices(settings.ledger_path).add("warning", f"{note[:1].upper()}{note[1:]}.")
     report(1, 1, "making the report")
     if trouble := refresh(row.project_id, settings):
         log.warning("%s", trouble)
     return in_a_sentence(outcome)
+
+
+def opened(outcome: Outcome, settings: Settings) -> list[str]:
+    """Let tasks open with what was promoted; notes for people where Label Studio could not be told."""
+    cycle = outcome.cycle
+    if not outcome.is_new or cycle.outcome != "promoted":
+        return []
+    return open_with_served(settings, cycle.algorithm, cycle.project)
 
 
 def take_marked(

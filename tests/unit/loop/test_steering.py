@@ -25,7 +25,14 @@ class House:
         self.looked_at: list[int] = []
         self.first, self.second = (self.add(name) for name in ("first", "second"))
         self.registry.promote("video_object", self.first)
-        self.steering = Steering(folder, self.registry, self.world.triggers, self.looked_at.append)
+        self.opened: list[tuple[int, str]] = []
+        self.steering = Steering(
+            folder, self.registry, self.world.triggers, self.looked_at.append, self.open_with
+        )
+
+    def open_with(self, project: int, version: str) -> str:
+        self.opened.append((project, version))
+        return "label Studio is away" if len(self.opened) > 1 else ""
 
     def add(self, name: str) -> str:
         weights = self.world.data_dir / f"{name}.safetensors"
@@ -70,11 +77,11 @@ def test_a_waiting_version_is_served_on_a_persons_word_and_to_this_project_only(
     assert house.world.folder.cycle("0001-aa").outcome == "promoted"
     with pytest.raises(BadInput, match="waits for nobody: it is promoted"):
         house.steering.promote(PROJECT, "0001-aa")
-    assert (
-        house.steering.roll_back(PROJECT)
-        == f"{house.first} is served again to this project (before: {house.second})."
+    assert house.steering.roll_back(PROJECT) == (
+        f"{house.first} is served again to this project (before: {house.second}). Label Studio is away."
     )
     assert house.served() == house.first
+    assert house.opened == [(PROJECT, house.second), (PROJECT, house.first)]
 
 
 def test_it_is_said_when_another_version_answers_than_the_one_compared_with(house: House) -> None:
