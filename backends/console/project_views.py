@@ -49,6 +49,6 @@ def add_project_pages(pages: Blueprint, board: ProjectBoard) -> None:
     def project_example(project_id: int, run: str, name: str) -> Response:
         return send_file(board.example(project_id, run, name))
 
-    @pages.post("/projects/<int:project_id>/report")
+    @pages.post("/projects/<int:project_id>/refresh")
     def project_refresh(project_id: int) -> Response:
         return jsonify(message=board.refresh(project_id))

@@ -57,7 +57,9 @@ def test_a_wrong_key_gets_a_form_and_no_session(house: House, key: str) -> None:
     assert client.get("/console/state").status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/console/state", "/console/tasks"])
+@pytest.mark.parametrize(
+    "path", ["/console/state", "/console/tasks", "/console/projects/3/state", "/console/projects/3/report"]
+)
 def test_documents_want_a_session(house: House, path: str) -> None:
     assert house.http.get(path).status_code == 401
     assert log_in(house).get(path).status_code == 200
@@ -72,6 +74,7 @@ ACTIONS = [
     "/console/jobs/abc/cancel",
     "/console/tasks/7/propagate",
     "/console/projects/3/make-masks",
+    "/console/projects/3/refresh",
     "/console/notices/clear",
     "/console/projects/3/improve",
     "/console/projects/3/roll-back",
@@ -183,3 +186,43 @@ def test_the_page_asks_nothing_of_other_hosts(house: House) -> None:
 
 STATIC = sorted((Path(views.__file__).parent / "static").iterdir())
 SVG_NAMES = "http://www.w3.org/2000/svg"
+
+
+def test_a_projects_page_knows_its_number_and_asks_for_the_key_first(house: House) -> None:
+    logged_out = house.http.get("/console/projects/3")
+    assert logged_out.status_code == 401 and 'name="key"' in logged_out.text
+    client = log_in(house)
+    page = client.get("/console/projects/3").text
+    assert 'data-project="3"' in page and 'data-base="/console"' in page
+    assert "<script>" not in page and "style=" not in page
+
+
+def test_a_report_that_is_not_there_is_refused_in_words(house: House) -> None:
+    answer = log_in(house).get("/console/projects/4/report")
+    assert (answer.status_code, answer.json) == (
+        422,
+        {"error": "project 4 has no report yet; press Refresh"},
+    )
+
+
+def test_refresh_reaches_the_projects_board(house: House) -> None:
+    client = log_in(house)
+    answer = client.post("/console/projects/3/refresh", headers={"X-CSRF-Token": token(client)})
+    assert answer.json == {"message": "making it"}
+    assert house.projects.asked == [("refresh", 3)]
+
+
+def test_a_picture_of_a_run_is_sent_as_one_and_wants_a_session(house: House) -> None:
+    (house.projects.folder / "a.jpg").write_bytes(b"\xff\xd8")
+    path = "/console/projects/3/runs/0001-1a2b3c4d/examples/a.jpg"
+    assert house.http.get(path).status_code == 401
+    answer = log_in(house).get(path)
+    assert (answer.status_code, answer.mimetype, answer.data) == (200, "image/jpeg", b"\xff\xd8")
+    assert house.projects.asked == [("example", (3, "0001-1a2b3c4d", "a.jpg"))]
+
+
+@pytest.mark.parametrize("name", ["../../a.jpg", "..%2f..%2fa.jpg", "%2e%2e/a.jpg", "a/b.jpg"])
+def test_a_pictures_name_is_one_part_of_the_address(house: House, name: str) -> None:
+    answer = log_in(house).get(f"/console/projects/3/runs/0001-1a2b3c4d/examples/{name}")
+    assert answer.status_code == 401, "no address of the console's"
+    assert house.projects.asked == []

@@ -79,7 +79,7 @@ function drawAge({ report }) {
   $("report-age").textContent = report.is_old ? age + ", work was saved since" : age;
   $("report-trouble").hidden = !report.error;
   $("report-trouble").textContent = report.error || "";
-  $("report-actions").replaceChildren(actionButton("Refresh", here + "/report", report.made_at && !report.is_old ? "" : "primary", { after }));
+  $("report-actions").replaceChildren(actionButton("Refresh", here + "/refresh", report.made_at && !report.is_old ? "" : "primary", { after }));
   if (report.made_at === reportAt) return;
   reportAt = report.made_at;
   if (reportAt) poll(here + "/report", (told) => { drawReport(told); drawRuns(told, here); });
