@@ -26,6 +26,7 @@ from pipelines import (
     scene_commands,
     tag_commands,
 )
+from pipelines.simulation import command as simulation_command
 from pipelines.studies import add_studies
 
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -149,6 +150,12 @@ _COMMANDS = {
         "maskloop policy --project 3 --set promote=auto",
         arguments.policy,
         loop_commands.policy,
+    ),
+    "simulate": (
+        "send an annotator who knows the truth through the loop, round after round: does it pay?",
+        "maskloop simulate video_object --data davis/ --loop a,b,c,d --test e,f --out runs/sim",
+        simulation_command.add_arguments,
+        simulation_command.run,
     ),
     "calibrate": (
         "fit an algorithm's confidence to the true J and store it with the weights",

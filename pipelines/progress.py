@@ -24,5 +24,14 @@ def quiet(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
 
 def bar(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
     """A tqdm bar on stderr; where stderr is a log file it is redrawn every ten seconds only."""
+    yield from _drawn(items, total, label, "frame")
+
+
+def clip_bar(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
+    """The same where a step is a clip."""
+    yield from _drawn(items, total, label, "clip")
+
+
+def _drawn(items: Iterable[T], total: int | None, label: str, unit: str) -> Iterator[T]:
     pause_s = 0.1 if sys.stderr.isatty() else 10.0
-    yield from tqdm(items, total=total, desc=label, unit="frame", mininterval=pause_s, file=sys.stderr)
+    yield from tqdm(items, total=total, desc=label, unit=unit, mininterval=pause_s, file=sys.stderr)
