@@ -172,7 +172,10 @@ def _task(
     data = {**part.task_data, "names": [clip.names[index] for index in sources]}
     if clip.categories:
         data["categories"] = dict(clip.categories)
-    return {"data": data, **({"annotations": [{"result": list(results)}]} if results else {})}
+    if not results:
+        return {"data": data}
+    # Label Studio stars imported annotations as ground truth unless told; then corrections would not count
+    return {"data": data, "annotations": [{"result": list(results), "ground_truth": False}]}
 
 
 def _sources(folder: Path) -> list[int]:

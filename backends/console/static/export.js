@@ -52,7 +52,7 @@ function fileRow(file) {
 
 function draw(told) {
   if (!changed("export", told)) return;
-  const files = el("ul", "jobs files");
+  const files = el("ul", "files");
   files.append(...told.files.map(fileRow));
   const hint = told.files.length === 0 ? "What people submitted, as a data set. Nothing was exported here yet."
     : "What each format cannot hold stands in maskloop.json in the file. The last " + told.kept + " files are kept.";
