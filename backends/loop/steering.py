@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.core.errors import BadInput, Unavailable
+from backends.core.errors import BadInput, SetupFault, Unavailable
 from backends.loop.folder import Cycle, ProjectFolder
 from backends.loop.policy import Policy
 from backends.loop.triggers import Triggers
@@ -49,14 +49,13 @@ class Steering:
         """Serve the version that waits. Raises BadInput where that run's waits no more."""
         folder = ProjectFolder(self.data_dir, project_id)
         cycle = _waiting(folder, run)
-        now = self.registry.served(cycle.algorithm, project_id).version if cycle.served else ""
+        now = self._served(cycle.algorithm, project_id)
         self.registry.promote(cycle.algorithm, cycle.candidate, project=project_id)
         folder.answer(run, "promoted", by="console")
-        changed = f" It was compared with {cycle.served}, but {now} answered until now." * (
-            now != cycle.served
-        )
-        note = _sentence(self.opened(project_id, cycle.candidate))
-        return f"{cycle.candidate} is served to this project from the next request on.{changed}{note}"
+        said = f"{cycle.candidate} is served to this project from the next request on."
+        if now not in ("", cycle.served, cycle.candidate):
+            said += f" It was compared with {cycle.served or 'nothing'}, but {now} answered until now."
+        return said + _sentence(self.opened(project_id, cycle.candidate))
 
     def decline(self, project_id: int, run: str) -> str:
         """Leave the version that waits unserved. Raises BadInput where that run's waits no more."""
@@ -68,10 +67,10 @@ class Steering:
     def roll_back(self, project_id: int) -> str:
         """Serve what was served to the project before. Raises BadInput when nothing was."""
         algorithm = self._algorithm(project_id)
-        before = self.registry.served(algorithm, project_id).version
+        before = self._served(algorithm, project_id)
         now = self.registry.roll_back(algorithm, project=project_id).version
-        note = _sentence(self.opened(project_id, now))
-        return f"{now} is served again to this project (before: {before}).{note}"
+        said = f"{now} is served again to this project (before: {before or 'nothing that could be loaded'})."
+        return said + _sentence(self.opened(project_id, now))
 
     def set_policy(self, project_id: int, values: Mapping[str, Any]) -> str:
         """Change fields of the policy, those of the form only. Raises BadInput, naming the field.
@@ -93,6 +92,13 @@ class Steering:
         folder.save_policy(policy)
         self.looked_at(project_id)
         return f"Saved. {in_words(policy)}"
+
+    def _served(self, algorithm: str, project_id: int) -> str:
+        """Empty where the pointer names what is gone: then going on or back is what mends it."""
+        try:
+            return self.registry.served(algorithm, project_id).version
+        except SetupFault:
+            return ""
 
     def _algorithm(self, project_id: int) -> str:
         try:

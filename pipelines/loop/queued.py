@@ -52,16 +52,16 @@ def run(row: JobRow, settings: Settings, report: Report) -> str:
         say=log.info,
         take=partial(take_marked, row.id),
     )
-    outcome = go()
+    outcomes = [go()]
     if not _took(folder, row.id):
-        log.info("run %s was unfinished and has ended: %s", outcome.cycle.name, in_a_sentence(outcome))
-        outcome = _newer(outcome, go())
-    for note in opened(outcome, settings):
+        log.info("what was unfinished has ended: %s", in_a_sentence(outcomes[0]))
+        outcomes.append(go())
+    for note in [note for outcome in outcomes for note in opened(outcome, settings)]:
         Notices(settings.ledger_path).add("warning", f"{note[:1].upper()}{note[1:]}.")
     report(1, 1, "making the report")
     if trouble := refresh(row.project_id, settings):
         log.warning("%s", trouble)
-    return in_a_sentence(outcome)
+    return in_a_sentence(next((one for one in reversed(outcomes) if one.is_new), outcomes[0]))
 
 
 def opened(outcome: Outcome, settings: Settings) -> list[str]:
@@ -92,11 +92,6 @@ def take_marked(
 def _took(folder: ProjectFolder, job: str) -> bool:
     marks = read_marks(folder)
     return marks.job == job and marks.is_begun
-
-
-def _newer(first: Outcome, second: Outcome) -> Outcome:
-    """The second, unless it found nothing to do."""
-    return second if second.is_new else first
 
 
 def _await_turn(folder: ProjectFolder, report: Report) -> None:

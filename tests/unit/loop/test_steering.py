@@ -116,6 +116,15 @@ def test_a_torn_candidate_is_not_served(house: House) -> None:
     assert house.served() == house.first and house.world.folder.waiting() is not None
 
 
+def test_a_served_version_that_is_gone_can_be_replaced(house: House) -> None:
+    house.decided("0001-aa", "waiting")
+    third = house.add("third")
+    house.registry.promote("video_object", third, PROJECT)
+    (house.registry.models_dir / "video_object" / third / "weights.safetensors").unlink()
+    assert house.steering.promote(PROJECT, "0001-aa").endswith("from the next request on.")
+    assert house.served() == house.second
+
+
 def test_nothing_to_go_back_to_is_said(house: House) -> None:
     with pytest.raises(BadInput, match="project 3 has no version of its own"):
         house.steering.roll_back(PROJECT)
