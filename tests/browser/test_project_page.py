@@ -102,17 +102,18 @@ def test_the_page_shows_what_the_work_says(
     tiles = page.locator("#tiles")
     tiles.wait_for()
     told = " ".join(tiles.inner_text().split())
-    assert f"The last version that helped: {V2}, compared with {V1}. 4 clips only: read with care." in told
+    assert f"The last version that helped: {V2}, compared with {V1}. Of few clips: read with care." in told
     assert "0.99 mean IoU ▲ 0.21, better of 36 proposals" in told
     assert "89 % of the masks ▲ 44 points, better 32 masks of 36" in told
     # 3 clips of 50 s and one cut at five medians of 5 s per frame: 400 s on 40 frames
-    assert "10.0 s" not in told and "10 s as before on 4 clips, idle time cut on 1" in told
+    assert "10.0 s" not in told and "10 s as before on 4 clips, idle time cut on 1; by hand 30 s" in told
     assert "2.0 ▼ 4.0, better of 10 frames each" in told
     rows = page.locator("#versions tbody tr").all_inner_texts()
     assert [" ".join(row.split()) for row in rows] == [
         f"by hand {_day(page)} 3 30 30 30 10.0 frames",
         f"{V1} {_day(page)} 3 30 12 (44 %) 15 0 3 0.78 10 6.0 frames",
         f"{V2} {_day(page)} 4 40 32 (89 %) 4 0 4 0.99 10 2.0 frames",
+        f"{house.version}served no clip was submitted with its help yet",
     ]
     waiting = page.locator("#waiting-card")
     assert V2 in waiting.inner_text() and "a gain of 10.00 points" in waiting.inner_text()

@@ -7,6 +7,8 @@ const project = document.body.dataset.project;
 const here = "/projects/" + project;
 const STATE_EVERY_MS = 2000;
 let reportAt; // of the report that is drawn
+let drawnReport; // the report itself
+let servedNow = "";
 let policyDrawn = false;
 
 const askState = () => poll(here + "/state", drawState, { clears: true });
@@ -20,6 +22,8 @@ function drawHead({ project: about, report }) {
 }
 
 function drawServed({ served }) {
+  servedNow = served.version;
+  if (drawnReport) drawReport(drawnReport, servedNow);
   const place = $("served");
   if (!served.version) {
     place.replaceChildren(words("p", "trouble", served.error));
@@ -82,7 +86,7 @@ function drawAge({ report }) {
   $("report-actions").replaceChildren(actionButton("Refresh", here + "/refresh", report.made_at && !report.is_old ? "" : "primary", { after }));
   if (report.made_at === reportAt) return;
   reportAt = report.made_at;
-  if (reportAt) poll(here + "/report", (told) => { drawReport(told); drawRuns(told, here); });
+  if (reportAt) poll(here + "/report", (told) => { drawnReport = told; drawReport(told, servedNow); drawRuns(told, here); });
   else drawNothing(report);
 }
 

@@ -21,8 +21,8 @@ function colours(versions) {
   return versions.map((version) => (version.kind === "version" ? "c" + (1 + (next++ % 5)) : "c0"));
 }
 
-export function drawReport(report) {
-  const { versions, clips, counts } = report;
+export function drawReport(report, served) {
+  const { clips } = report;
   const unit = report.project.unit;
   const nothing = clips.length === 0;
   $("no-savings").hidden = !nothing;
@@ -33,7 +33,7 @@ export function drawReport(report) {
   $("notes").replaceChildren(...report.notes.map((note) => words("li", "", note)));
   $("notes").hidden = report.notes.length === 0;
   $("versions-card").hidden = nothing;
-  if (!nothing) $("versions").replaceChildren(versionsTable(report, unit));
+  if (!nothing) $("versions").replaceChildren(versionsTable(report, unit, served));
 }
 
 function nothingYet({ project }, unit) {
@@ -47,16 +47,19 @@ function tiles({ versions, idle }, unit) {
   const helped = versions.filter((version) => version.kind === "version" && version.clips);
   const now = helped[helped.length - 1] || versions[versions.length - 1];
   const before = helped.length > 1 ? helped[helped.length - 2] : versions.find((version) => version.kind === "by_hand" && version !== now);
-  const many = now.clips < 5 ? count(now.clips, unit) + " only: read with care" : "";
+  const isFew = now.clips < 5 || Boolean(before && before.clips < 5);
+  const few = isFew ? " Of few " + unit + "s: read with care." : "";
+  const byHand = versions.find((version) => version.kind === "by_hand" && version !== before && version.seconds_per_frame !== null);
   const made = [
     tile("Proposal against final mask", figure(now.iou && now.iou.mean), "mean IoU", delta(now.iou && now.iou.mean, before && before.iou && before.iou.mean, 1, (x) => figure(x)), now.iou ? "of " + count(now.iou.count, "proposal") : "no proposal's pixels are known"),
     tile("Left as proposed", percent(now.accepted_share), "of the masks", delta(now.accepted_share, before && before.accepted_share, 1, (x) => Math.round(100 * x) + " points"), now.proposals ? count(now.accepted, "mask") + " of " + now.proposals.toLocaleString() : "nothing was proposed"),
-    tile("Time per frame", seconds(now.seconds_per_frame), now.seconds_per_frame === null ? "" : "s", delta(now.seconds_per_frame, before && before.seconds_per_frame, -1, (x) => seconds(x) + " s"), now.seconds ? "on " + count(now.seconds.count, unit) + (now.idle_clips ? ", idle time cut on " + now.idle_clips : "") : "no time was recorded"),
+    tile("Time per frame", seconds(now.seconds_per_frame), now.seconds_per_frame === null ? "" : "s", delta(now.seconds_per_frame, before && before.seconds_per_frame, -1, (x) => seconds(x) + " s"), now.seconds ? "on " + count(now.seconds.count, unit) + (now.idle_clips ? ", idle time cut on " + now.idle_clips : "") + (byHand ? "; by hand " + seconds(byHand.seconds_per_frame) + " s" : "") : "no time was recorded"),
   ];
   if (unit !== "photo") {
     made.push(tile("Frames corrected per clip", figure(now.corrections && now.corrections.mean, 1), "", delta(now.corrections && now.corrections.mean, before && before.corrections && before.corrections.mean, -1, (x) => figure(x, 1)), "of " + figure(now.frames / Math.max(1, now.clips), 0) + " frames each"));
   }
-  const line = el("p", "hint whole", "The last version that helped: " + nameOf(now) + (before ? ", compared with " + nameOf(before) : "") + "." + (many ? " " + many + "." : ""));
+  const line = el("p", "hint whole", "The last version that helped: " + nameOf(now) + (before ? ", compared with " + nameOf(before) : "") + "." + few);
+  if (isFew) made.forEach((one) => one.querySelector(".delta")?.classList.add("few"));
   return [line, ...made];
 }
 
@@ -113,7 +116,7 @@ function plots(report, unit) {
   add((clip) => clip.seconds_per_frame, (value) => dots({
     title: "Seconds per frame", hint: idleWords(report, unit),
     points: points(value, (clip) => seconds(clip.seconds_per_frame) + " s per frame" + (clip.was_idle ? ", idle time cut" : ""), (clip) => clip.was_idle),
-    series: series((version) => version.seconds_per_frame), format: (x) => seconds(x) + " s",
+    series: series((version) => version.seconds_per_frame), format: (x) => seconds(x).replace(/\.0$/, "") + " s",
     columns: [...columns, "Seconds per frame", "Frames", "Open for"], rows: rows(value, (clip) => seconds(clip.seconds_per_frame) + (clip.was_idle ? " (cut)" : ""), (clip) => String(clip.frames), (clip) => duration(clip.lead_time_s)),
   }));
   if (unit !== "photo") {
@@ -138,14 +141,26 @@ function idleWords({ idle }, unit) {
   return told + cut + "." + (idle.untimed ? " " + count(idle.untimed, unit) + (idle.untimed === 1 ? " has" : " have") + " no time." : "");
 }
 
-function versionsTable({ versions, project }, unit) {
+// The served version before anything was submitted with its help.
+function notYet(served, unit, columns) {
+  const name = el("th", "name", served);
+  name.scope = "row";
+  name.append(el("span", "tag", "served"));
+  const cell = el("td", "quiet", "no " + unit + " was submitted with its help yet");
+  cell.colSpan = columns - 1;
+  return [name, cell];
+}
+
+function versionsTable({ versions }, unit, served) {
   const many = unit[0].toUpperCase() + unit.slice(1) + "s";
   const columns = ["Version", many, "Frames", "Left as proposed", "Changed", "Deleted", "By hand", "Mean IoU", "s per frame"];
   if (unit === "clip") columns.push("Corrected");
   const rows = versions.map((version) => {
     const name = el("th", "name");
     name.scope = "row";
-    name.append(nameOf(version), el("span", "sub", daysOf(version)));
+    name.append(nameOf(version));
+    if (version.version === served) name.append(el("span", "tag", "served"));
+    name.append(el("span", "sub", daysOf(version)));
     const own = (number) => (version.proposals ? number.toLocaleString() : "");
     const row = [
       name, String(version.clips), version.frames.toLocaleString(),
@@ -155,6 +170,7 @@ function versionsTable({ versions, project }, unit) {
     if (unit === "clip") row.push(version.corrections ? figure(version.corrections.mean, 1) + " frames" : "");
     return row;
   });
+  if (served && !versions.some((version) => version.version === served)) rows.push(notYet(served, unit, columns.length));
   return table(columns, rows, "Model versions");
 }
 
