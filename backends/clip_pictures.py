@@ -27,6 +27,9 @@ SHOWN_PX = 960
 KEPT_BYTES = 48_000_000
 """Of finished pictures; a clip of 50 frames at 480p is about 5 MB."""
 
+AT_ONCE = 2
+"""Pictures made at the same time: a large frame takes 150 MB until it is small."""
+
 _QUALITY = 85
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _MOST_LABELS = 255  # number 0 is "no label"
@@ -44,6 +47,7 @@ class ClipPictures:
         self._kept_bytes = kept_bytes
         self._kept: OrderedDict[tuple[str, int, str], bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._makers = threading.Semaphore(AT_ONCE)
 
     def frame(self, row: JobRow, index: int) -> bytes:
         """Frame ``index`` of the job as a JPEG. Raises BadMedia, LabelStudioDown or TokenRefused."""
@@ -64,7 +68,8 @@ class ClipPictures:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        picture = make(row, index)
+        with self._makers:
+            picture = make(row, index)
         with self._lock:
             self._kept[key] = picture
             while sum(map(len, self._kept.values())) > self._kept_bytes and len(self._kept) > 1:

@@ -39,8 +39,9 @@ class FrameFigures:
 
     @property
     def worst(self) -> tuple[tuple[str, float], ...]:
-        """The classes that agree least, at most :data:`WORST_NAMED`."""
-        return tuple(sorted(self.per_class.items(), key=lambda item: (item[1], item[0]))[:WORST_NAMED])
+        """The classes that agree least, at most :data:`WORST_NAMED`; none that stands still."""
+        moving = [(name, share) for name, share in self.per_class.items() if share < STILL]
+        return tuple(sorted(moving, key=lambda item: (item[1], item[0]))[:WORST_NAMED])
 
 
 def by_frame(figures: ClipFigures, n_frames: int, sight: Sight = "seen") -> list[FrameFigures]:
@@ -86,6 +87,7 @@ def need_eyes(figures: ClipFigures, n_frames: int, most: int) -> list[FrameFigur
             break
         shaky.append(found)
         agreed = {pair: share for pair, share in agreed.items() if pair not in (found.index - 1, found.index)}
+    shaky.sort(key=lambda frame: 1.0 if frame.share is None else frame.share)
     return [*(frame for frame in frames if frame.unread), *shaky][:most]
 
 

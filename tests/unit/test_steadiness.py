@@ -61,3 +61,10 @@ def test_a_frame_has_the_mean_of_both_neighbours_and_names_its_worst_classes() -
     assert frames[1].worst == (("car", pytest.approx(0.6)), ("road", pytest.approx(0.8)))
     assert by_frame(figures, 5, "every")[1].per_class["car"] == pytest.approx(0.7)
     assert by_frame(ClipFigures(), 1)[0].share is None
+    assert by_frame(pairs(0.9), 2)[0].worst == (("car", pytest.approx(0.8)),), "road stands still"
+
+
+def test_the_list_reads_lowest_first() -> None:
+    figures = pairs(0.9, 0.9, 0.3, 0.9, 0.9, 0.5, 0.5, 0.9, 0.9, 0.9)
+    shares = [frame.share for frame in need_eyes(figures, 11, 9)]
+    assert shares == pytest.approx([0.5, 0.6])

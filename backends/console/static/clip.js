@@ -20,13 +20,14 @@ function head() {
   $("title").textContent = clip.name;
   document.title = clip.name + ": MaskLoop";
   const told = ["task " + clip.task_id, clip.frames + (clip.frames === 1 ? " frame" : " frames"), clip.model_version];
-  if (clip.finished_at) told.push("labelled " + clock(clip.finished_at));
+  if (clip.state === "done") told.push("labelled " + clock(clip.finished_at));
   $("about").textContent = told.join(" · ");
   $("elsewhere").replaceChildren(outLink("Open in editor", clip.editor_url, "button"));
 }
 
 function waiting() {
   const over = clip.state === "failed" || clip.state === "cancelled";
+  $("waiting-title").textContent = over ? "Not labelled" : "Being labelled";
   $("waiting").textContent = over
     ? "This clip's job was " + (clip.state === "failed" ? "not finished: " + clip.error : "cancelled") + ". Retry it on the console."
     : clip.state + ": " + clip.done + " of " + clip.frames + " frames are labelled.";
@@ -151,7 +152,9 @@ function drawFigures() {
   }
   $("share").textContent = steadiness.share === null ? "" : percent(steadiness.share) + " % over the clip, " + percent(steadiness.share_every) + " % with covered pixels";
   drawEyes(steadiness);
-  drawStrip(steadiness);
+  $("unmeasured").hidden = clip.frames > 1;
+  if (clip.frames > 1) drawStrip(steadiness);
+  else $("unmeasured").textContent = "A single frame has no neighbour to be compared with.";
   shown(played.frame());
 }
 

@@ -36,11 +36,16 @@ function jobRow(job) {
   const actions = el("td", "actions");
   if (job.can_cancel) actions.append(button("Cancel", "/jobs/" + job.id + "/cancel"));
   if (job.can_retry) actions.append(button("Retry", "/jobs/" + job.id + "/retry"));
-  if (job.clip_path) actions.append(pageLink("Look at clip", job.clip_path));
   if (job.project_path) actions.append(pageLink("Look at project", job.project_path));
   if (job.editor_url) actions.append(editorLink(job.editor_url));
+  const name = nameCell(job.clip || job.where, job.where);
+  if (job.clip_path) {
+    const look = pageLink(name.firstChild.textContent, job.clip_path);
+    look.className = "name";
+    name.firstChild.replaceWith(look);
+  }
   row.append(
-    nameCell(job.clip || job.where, job.where), state, progress,
+    name, state, progress,
     named("started", "num", clock(job.started_at)), named("took", "num", duration(job.took_s)), actions);
   return row;
 }
@@ -75,7 +80,7 @@ function clipRow(clip) {
   actions.append(pageLink("Look at clip", "/clips/" + clip.id), editorLink(clip.editor_url));
   row.append(
     nameCell(clip.name || "task " + clip.task_id, "task " + clip.task_id),
-    named("agreement", "num", clip.share === null ? "not measured" : (100 * clip.share).toFixed(1) + " %"),
+    named("agreement", "num", clip.share === null ? (clip.frames === 1 ? "one frame" : "not measured") : (100 * clip.share).toFixed(1) + " %"),
     named("frames", "num", clip.frames), named("reviewed", "", clip.is_saved ? "saved" : ""), actions);
   return row;
 }
