@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from backends.export_shelf import home
 from backends.loop.folder import ProjectFolder
+from backends.queues import EXPORT
+from backends.registry import Registry
 from pipelines.browser import chromium
 from pipelines.export.project import LabelledClip
 from pipelines.loop.report import write_report
@@ -226,3 +229,67 @@ def test_nothing_sticks_out_at_any_width(
         drawn = f"[...document.querySelectorAll('figure svg')].every((svg) => svg.clientWidth <= {width})"
         wait_until(lambda told=drawn: page.evaluate(told), "plots of the new width")  # type: ignore[misc]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_export_is_asked_for_in_the_chosen_format_and_a_finished_one_fetched(
+    page: playwright.Page, house: ServedHouse, folder: ProjectFolder
+) -> None:
+    number = folder.project_id
+    finished = home(house.settings.data_dir) / f"project-{number}-voc-20260301-120000.zip"
+    finished.parent.mkdir(exist_ok=True)
+    finished.write_bytes(b"PK")
+    house.ledger.register_worker("someone", ("maintenance",))
+    try:
+        _open(page, house, folder)
+        card = page.locator("#export-card")
+        card.get_by_label("Format").select_option("yolo-seg")
+        card.get_by_role("button", name="Export").click()
+        page.locator("#said", has_text="Exporting as yolo-seg").wait_for()
+        [row] = house.ledger.project_jobs(EXPORT, number)
+        assert row.payload == {"format": "yolo-seg"}
+        page.locator("#jobs li", has_text="Export").get_by_role("button", name="Cancel").click()
+        wait_until(lambda: house.ledger.job(row.id).state == "cancelled")
+        with page.expect_download() as fetched:
+            card.locator("li", has_text="voc").get_by_role("link", name="Download").click()
+        assert fetched.value.suggested_filename == finished.name
+    finally:
+        house.ledger.forget_worker("someone")
+
+
+def test_promote_and_roll_back_are_a_click_each(
+    page: playwright.Page, house: ServedHouse, folder: ProjectFolder
+) -> None:
+    weights = house.settings.data_dir / "candidate.safetensors"
+    weights.write_bytes(b"not loaded by the server either")
+    registry = Registry(house.settings.models_dir)
+    candidate = registry.add("video_object", weights).version
+    write_run(folder, candidate=candidate, served=house.version)
+    _open(page, house, folder)
+    page.locator("#waiting-actions").get_by_role("button", name="Promote").click()
+    page.locator("#served", has_text=candidate).wait_for()
+    page.locator("#waiting-card").wait_for(state="hidden")
+    assert registry.served("video_object", folder.project_id).version == candidate
+    assert registry.served("video_object").version == house.version, "the other projects keep theirs"
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#served-actions").get_by_role("button", name="Roll back").click()
+    page.locator("#served", has_text=house.version).wait_for()
+    assert registry.served("video_object", folder.project_id).version == house.version
+
+
+def test_refuse_leaves_it_unserved_and_a_policy_is_saved(
+    page: playwright.Page, house: ServedHouse, folder: ProjectFolder
+) -> None:
+    write_run(folder, served=house.version)
+    _open(page, house, folder)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#waiting-actions").get_by_role("button", name="Refuse").click()
+    page.locator("#waiting-card").wait_for(state="hidden")
+    assert folder.cycle("0001-1a2b3c4d").outcome == "declined"
+    page.get_by_label("Least gain").fill("1.5")
+    page.get_by_label("Begin by itself after").fill("7")
+    page.get_by_label("An accepted version").select_option("auto")
+    page.locator("#policy").get_by_role("button", name="Save").click()
+    page.locator("#policy", has_text="Begins by itself after every 7 tasks.").wait_for()
+    policy = folder.policy()
+    assert (policy.min_gain, policy.after_tasks, policy.promote) == (1.5, 7, "auto")
+    assert policy.max_benchmark_loss is None, "what was left empty stays so"
