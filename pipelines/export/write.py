@@ -27,6 +27,7 @@ from pipelines.progress import Track, quiet
 
 RECORD = "maskloop.json"
 VERSION = 1
+_TOLD_OF_TASK = ("source", "start", "fps")  # where a clip was cut from
 _STALE_S = 6 * 3600.0  # what a killed run left behind
 
 
@@ -116,6 +117,7 @@ def _record(work: ProjectWork, format_name: str, lost: tuple[str, ...], part: Pa
             "video": clip.video,
             "frames": list(frame_names(clip)),
             "size_hw": list(clip.size_hw),
+            **{key: clip.data[key] for key in _TOLD_OF_TASK if key in clip.data},
         }
         for clip in work.clips
     }

@@ -1,9 +1,9 @@
 """COCO instances: ``images/train/CLIP/`` and ``annotations/instances_train.json`` with RLE masks.
 
 The format that keeps most: overlaps, holes, several labels on one region. What COCO has no field for stands
-in extra ones: ``video_id`` and ``frame_index`` of images, ``track_id``, ``regions``, ``origin``,
-``proposed_by`` and ``proposed_iou`` of annotations. Ids are made of the task's number, so they stay when
-other tasks come.
+in extra ones: ``video_id``, ``frame_index`` and ``source_frame`` of images, ``track_id``, ``regions``,
+``origin``, ``proposed_by`` and ``proposed_iou`` of annotations. Ids are made of the task's number, so they
+stay when other tasks come.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def put_image(frame: FrameWork, out: Path, losses: Losses) -> dict[str, Any]:
     home = out / "images" / SUBSET
     picture = put_frame(frame, home / frame.clip.name, frame.name, losses)
     height, width = frame.clip.size_hw
+    start = frame.clip.data.get("start")  # the clip's first frame in the video it was cut from
     tags = [label for label in frame.labels if label in frame.clip.work.tags]
     return {
         "id": frame.clip.work.task_id * _FRAMES + frame.index,
@@ -70,6 +71,7 @@ def put_image(frame: FrameWork, out: Path, losses: Losses) -> dict[str, Any]:
         "height": height,
         "video_id": frame.clip.work.task_id,
         "frame_index": frame.index,
+        **({"source_frame": start + frame.index} if isinstance(start, int) else {}),
         **({"tags": tags} if tags and len(frame.clip.frames) == 1 else {}),
     }
 

@@ -162,6 +162,22 @@ def test_coco_keeps_overlaps_holes_and_labels_as_pycocotools_reads_them(
             assert picture.size == (image["width"], image["height"]) == SIZE_HW[::-1]
 
 
+def test_frames_keep_their_numbers_in_the_video_they_were_cut_from(tmp_path: Path) -> None:
+    cut = clip(tmp_path, MASKS, data={"start": 49, "source": "bus.mp4", "fps": 25.0})
+    out, _ = written(project(cut), "coco", tmp_path / "out")
+    images = json.loads((out / "annotations/instances_train.json").read_text())["images"]
+    assert [(one["frame_index"], one["source_frame"]) for one in images] == [(0, 49), (1, 50), (2, 51)]
+    told = json.loads((out / "maskloop.json").read_text())["clips"][BUS]
+    assert (told["source"], told["start"], told["fps"]) == ("bus.mp4", 49, 25.0)
+
+
+def test_youtube_vos_gives_categories_back(tmp_path: Path) -> None:
+    told = {"categories": {"1": "giant panda"}}
+    out, _ = written(project(clip(tmp_path, MASKS, data=told)), "youtube-vos", tmp_path / "out")
+    objects = json.loads((out / "meta.json").read_text())["videos"][BUS]["objects"]
+    assert [objects[number]["category"] for number in "123"] == ["giant panda", HIDDEN, DOG]
+
+
 def test_ids_of_coco_stay_when_other_tasks_come(work: ProjectWork, tmp_path: Path) -> None:
     def told(one: ProjectWork, name: str) -> dict[int, Any]:
         out, _ = written(one, "coco", tmp_path / name)
