@@ -10,7 +10,7 @@ SLOWEST_HZ or more gives its own frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from backends.video_semantic.consistency import motion
 from backends.video_semantic.sampling import SampleConfig, Stock
 from backends.video_semantic.scenes import Labels
 from backends.video_semantic.views import Float, Jitter, Matrix
+from backends.video_semantic.wear import WearConfig, worn
 
 SLOWEST_HZ = 10.0
 """Real neighbours are used from this rate on."""
@@ -42,6 +43,8 @@ class ClipConfig:
     """Share of made clips whose oldest frames are the labelled neighbour before."""
     flicker: float = 0.02
     """Deviation of a frame's light from that of its clip."""
+    wear: WearConfig = field(default_factory=WearConfig)
+    """What sensor and codec do to each frame by itself."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def draw(
     else:
         seen, before = _made(stock, item, image, matrix, sample.crop_hw, config, n_frames, rng)
     light = Jitter.draw(rng, sample.jitter)
+    seen = [worn(picture, config.wear, rng, newest=picture is seen[-1]) for picture in seen]
     frames = np.stack([_lit(light, config.flicker, picture, rng) for picture in seen])
     return ClipSample(frames, views.warp_labels(labels, matrix, sample.crop_hw), before)
 

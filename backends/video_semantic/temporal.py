@@ -127,6 +127,23 @@ class SparseTemporal(nn.Module):
         self.expand = nn.Linear(width, channels)
         nn.init.zeros_(self.expand.weight)
         nn.init.zeros_(self.expand.bias)
+        self._look_for_likeness()
+
+    def _look_for_likeness(self) -> None:
+        """Begin by reading, in each window, what resembles the query: a mean over the past of the same thing.
+
+        Queries and keys of random layers would match nothing for the first hundreds of steps.
+        """
+        for layer, gain in (
+            (self.to_query, 1.4),
+            (self.to_key, 1.4),
+            (self.to_value, 1.0),
+            (self.merge, 1.0),
+        ):
+            with torch.no_grad():
+                layer.weight.copy_(gain * torch.eye(layer.in_features))
+                if layer.bias is not None:
+                    layer.bias.zero_()
 
     def project(self, features: Tensor) -> Projected:
         """(B, d_t, h, w) features of one frame (or of several) -> what the attention needs of them."""

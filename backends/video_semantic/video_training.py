@@ -20,14 +20,17 @@ from backends.video_semantic.training import Training
 class VideoTraining(Training[ClipSample]):
     """Learns from the last frame as the network answers it, and as its single-frame network does.
 
-    Everything but the attention learns at the trunk's rate: it comes from the first phase. Past frames are
-    encoded without gradients unless ``past_gradients`` is set (the paper's way, eight times the memory).
+    Everything but the attention learns at the trunk's rate: it comes from the first phase; at a rate of 0 it
+    stays as it is, and so do the single-frame answers. Past frames are encoded without gradients unless
+    ``past_gradients`` is set (the paper's way, eight times the memory).
     Batch norms keep their statistics: the frames of a clip are too much alike to take new ones from.
     """
 
     def learner_of(self, network: SceneNetwork, config: TrainingConfig, device: str) -> Learner:
         """Encoder and decoder at the trunk's rate."""
         known = nn.ModuleList((network.encoder, network.decoder))
+        if not config.trunk_rate:
+            known.requires_grad_(False)
         return Learner(network, config.schedule, trunk=known, device=device)
 
     def parts(self, samples: Sequence[ClipSample]) -> dict[str, Tensor]:
@@ -41,8 +44,9 @@ class VideoTraining(Training[ClipSample]):
         told = [projected.memory for projected in seen]
         video = self._decoded(attention(attention.project(last), told))
         found = self.losses(video, labels)
-        alone = self.losses(self._decoded(last), labels)
-        found["single"] = self.config.loss.single * torch.stack(tuple(alone.values())).sum()
+        if self.config.trunk_rate:
+            alone = self.losses(self._decoded(last), labels)
+            found["single"] = self.config.loss.single * torch.stack(tuple(alone.values())).sum()
         if self.config.loss.steady:
             earlier = self._decoded(attention(seen[-1], told[:-1]))
             found["steady"] = self.config.loss.steady * self._steady(video, earlier, frames, before)
