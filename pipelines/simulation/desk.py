@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from backends.core.errors import BadMedia, MaskLoopError
+from backends.core.errors import BadInput, BadMedia, MaskLoopError
 from backends.core.types import FrameMasks, Segmenter
 from backends.labelstudio.client import LabelStudioClient
 from backends.labelstudio.label_config import LabelConfig
@@ -80,7 +80,7 @@ class Desk:
     def carry_out(self, request: Request) -> list[FrameMasks]:
         """All frames of a job, in the order in which they were finished.
 
-        Raises MaskLoopError with the job's own words when it failed.
+        Raises MaskLoopError with the job's own words when it failed, BadInput when the result was refused.
         """
         row = self.ledger.want_job(request.wanted())
         if row.state in ("running", "cancelling"):  # whoever ran it was killed
@@ -93,7 +93,8 @@ class Desk:
             jobs.deliver(self._work(), row.id)
         row = self.ledger.job(row.id)
         if row.state != "done" or row.delivery in ("pending", "refused"):
-            raise MaskLoopError(f"task {row.task_id}: {row.error or row.delivery_error or row.state}")
+            kind = BadInput if row.delivery == "refused" else MaskLoopError
+            raise kind(f"task {row.task_id}: {row.error or row.delivery_error or row.state}")
         return self.ledger.frames(row.id)
 
     def close(self) -> None:

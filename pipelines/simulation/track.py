@@ -6,10 +6,10 @@ where a killed one was, to the same report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from backends.labelstudio.client import LabelStudioClient
 from backends.loop.files import read_json, write_json
@@ -30,6 +30,7 @@ from pipelines.simulation.desk import ASIDE, PROJECT, Desk, Models
 from pipelines.simulation.plan import Simulation
 from pipelines.simulation.videos import TrueClip
 
+T = TypeVar("T")
 Counts = dict[str, dict[str, list[Count]]]
 """Clip -> strategy -> a count for each of its orders."""
 
@@ -110,30 +111,29 @@ class Track:
     ) -> Counts:
         """Those that are on disk, and the others."""
         wanted = [(s, order) for s in strategies for order in self.simulation.orders(s)]
-        missing = [c for c in clips if any(not self._file(c, version, *one).is_file() for one in wanted)]
-        for clip in self.around.progress(missing, total=len(missing), label=label) if missing else ():
-            sitting = self._aside(clip, version)
-            for strategy, order in wanted:
-                path = self._file(clip, version, strategy, order)
-                if not path.is_file():
-                    found = sitting.count(chooser(strategy, clip, order), self.simulation.goal)
-                    write_json(path, found.to_json())
-        return {
-            clip.name: {
-                strategy: [
-                    Count.from_json(read_json(self._file(clip, version, strategy, order)))
-                    for order in self.simulation.orders(strategy)
-                ]
-                for strategy in strategies
-            }
-            for clip in clips
-        }
+        missing = [
+            (clip, *one) for clip in clips for one in wanted if not self._file(clip, version, *one).is_file()
+        ]
+        sitting: tuple[str, Sitting] | None = None
+        for clip, strategy, order in self._watched(missing, label):
+            if sitting is None or sitting[0] != clip.name:
+                sitting = clip.name, self._aside(clip, version)
+            found = sitting[1].count(chooser(strategy, clip, order), self.simulation.goal)
+            write_json(self._file(clip, version, strategy, order), found.to_json())
+        return {clip.name: {s: self._known(clip, version, s) for s in strategies} for clip in clips}
+
+    def _known(self, clip: TrueClip, version: str, strategy: str) -> list[Count]:
+        paths = [self._file(clip, version, strategy, order) for order in self.simulation.orders(strategy)]
+        return [Count.from_json(read_json(path)) for path in paths]
+
+    def _watched(self, items: Sequence[T], label: str) -> Iterable[T]:
+        return self.around.progress(items, total=len(items), label=label) if items else ()
 
     def _label(self, label: str, clips: Sequence[TrueClip], version: str) -> None:
         """Every clip of the round that is not submitted yet; counted on the way."""
         studio = self.desk.studio
         waiting = [c for c in clips if not studio.is_submitted(self.desk.task(PROJECT, c))]
-        for clip in self.around.progress(waiting, total=len(waiting), label=label) if waiting else ():
+        for clip in self._watched(waiting, label):
             sitting = self._in_project(clip, version)
             order = self.simulation.seed
             found = sitting.count(chooser(self.labels, clip, order), self.simulation.goal)
