@@ -74,4 +74,6 @@ def _smeared(image: Image, share: float, rng: np.random.Generator) -> Image:
 
 def _compressed(image: Image, quality: int) -> Image:
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None, "what was encoded here can be decoded"
+    return np.asarray(decoded[..., ::-1], np.uint8)
