@@ -17,7 +17,7 @@ BIN := .venv/bin
 CLIP ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo demo-check test check bench docs clean environments ours
+.PHONY: help demo demo-check loop-check test check bench docs clean environments ours
 
 help: ## say what can be typed here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -27,6 +27,9 @@ demo: environments ## start everything; CLIP=<folder of frames or video file> br
 
 demo-check: environments ## do the annotator's work in a real browser and measure it
 	@$(BIN)/python -m pipelines.demo_check
+
+loop-check: environments ## go through the loop once: correct, train, promote, refuse, go back
+	@$(BIN)/python -m pipelines.loop_check
 
 test: environments ## all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -103,21 +103,21 @@ def check(out: Path) -> list[str]:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Settings]:
+def running(data_dir: Path, *words: str, **settings: str) -> Iterator[Settings]:
     """``maskloop up`` on an empty folder, until the block ends; gives the settings of its services.
 
-    Raises SetupFault when it does not start, or when another check works on the same folder.
+    ``words`` are typed behind ``up``, ``settings`` are set for it (``ENGINE="torch"``). Raises SetupFault
+    when it does not start, or when another check works on the same folder.
     """
     if pid := running_pid(data_dir):
-        raise SetupFault(f"another demo-check works on {data_dir} (process {pid}); wait for it")
+        raise SetupFault(f"another check works on {data_dir} (process {pid}); wait for it")
     shutil.rmtree(data_dir, ignore_errors=True)
     log = data_dir.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
-    env = _environment(data_dir)
-    spec = ChildSpec(
-        "maskloop", python_argv("pipelines.cli", "up"), env, Path(__file__).parents[1], log, grace_s=60.0
-    )
+    env = _environment(data_dir) | {f"{PREFIX}{name}": value for name, value in settings.items()}
+    argv = python_argv("pipelines.cli", "up", *words)
+    spec = ChildSpec("maskloop", argv, env, Path(__file__).parents[1], log, grace_s=60.0)
     with Supervisor(_say) as supervisor:
         supervisor.start(spec)
         supervisor.wait_until(
