@@ -142,10 +142,14 @@ def _print_jobs(rows: list[JobRow]) -> None:
     if not rows:
         print("no jobs")
         return
-    print(f"{'job':<12}  {'state':<10}  {'frames':>9}  {'task':>6}  {'wanted':<16}  error")
+    print(f"{'job':<12}  {'state':<10}  {'done':>9}  {'task':>6}  {'wanted':<16}  what")
     for row in rows:
         wanted = datetime.fromtimestamp(row.wanted_at).strftime("%Y-%m-%d %H:%M")
         done = f"{row.done}/{row.total}"
-        error = " ".join((row.error or row.delivery_error).split())
-        line = f"{row.id[:12]:<12}  {row.state:<10}  {done:>9}  {row.task_id:>6}  {wanted:<16}  {error}"
+        words = row.error or row.delivery_error
+        if row.task_id == 0:
+            words = f"project {row.project_id}, {row.kind}: {words or row.stage}".rstrip(": ")
+        task = row.task_id or ""
+        line = f"{row.id[:12]:<12}  {row.state:<10}  {done:>9}  {task:>6}  {wanted:<16}  "
+        line += " ".join(words.split())
         print(line.rstrip())

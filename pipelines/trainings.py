@@ -118,7 +118,7 @@ class _Watch:
 
     def _look(self, row: JobRow) -> None:
         if row.generation != self.row.generation:
-            log.warning("job %s goes on elsewhere", row.id)
+            log.info("job %s is %s: this run of it ends", row.id, row.state)
             self.process.kill()
         elif row.state == "cancelling":
             self.process.end(CANCEL_PATIENCE_S)

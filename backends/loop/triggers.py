@@ -107,13 +107,13 @@ class Triggers:
         return verdict
 
     def _look(self, project_id: int, policy: Policy, now: float) -> Verdict:
-        rows = self.ledger.project_jobs(IMPROVE, project_id, limit=1)
-        if rows and rows[0].state in _UNDER_WAY:
+        rows = self.ledger.project_jobs(IMPROVE, project_id)
+        if any(row.state in _UNDER_WAY for row in rows):  # an earlier one may have been tried again
             return Verdict()
         folder = ProjectFolder(self.data_dir, project_id)
         corrections = self._corrections.setdefault(project_id, Corrections(self.label_studio))
         found = corrections.since(read_marks(folder), project_id)
-        begun = [row.created_at for row in rows] + [cycle.begun_at for cycle in folder.cycles()[:1]]
+        begun = [row.created_at for row in rows[:1]] + [cycle.begun_at for cycle in folder.cycles()[:1]]
         verdict = due(policy, found.values(), max(begun, default=None), now)
         if verdict.reason:
             row = self.ask(project_id, verdict.reason)

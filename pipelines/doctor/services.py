@@ -229,14 +229,15 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         ledger.close()
     for row in alive:
         age_s = time.time() - row.seen_at
-        said = f"worker {row.name} (process {row.pid}) is {row.state}, last seen {age_s:.0f} s ago"
+        what = "trainer" if TRAIN in row.queues else "worker"
+        said = f"{what} {row.name} (process {row.pid}) is {row.state}, last seen {age_s:.0f} s ago"
         yield Finding(age_s < 60, said, f"kill -9 {row.pid} (it hangs; `maskloop up` starts another)")
     unheard = sorted(set(WARM_QUEUES) - {queue for row in alive for queue in row.queues})
     fix = "maskloop worker (or make demo, which starts and watches one)"
     yield Finding(not unheard, f"workers listen to {', '.join(WARM_QUEUES)}", fix)
     trainers = [row for row in alive if TRAIN in row.queues]
     fix = "maskloop worker --train (or make demo, which starts and watches one)"
-    yield Finding(bool(trainers), f"{len(trainers) or 'no'} of them trains new versions", fix)
+    yield Finding(bool(trainers), "a trainer waits for new versions to train", fix)
 
 
 def _client(settings: Settings) -> LabelStudioClient:

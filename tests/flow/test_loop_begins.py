@@ -57,6 +57,12 @@ class Labelled:
     def press_start_training(self) -> None:
         self.client.connection.post(f"/api/ml/{self.backend}/train", {})
 
+    def maskloop(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command on the same installation."""
+        env = os.environ | to_env(self.house.settings)
+        command = [sys.executable, "-m", "pipelines.cli", *words]
+        return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
     def jobs(self) -> list[JobRow]:
         return self.house.ledger.project_jobs(IMPROVE, self.project)
 
@@ -122,6 +128,17 @@ def test_start_training_in_label_studio_begins_one(labelled: Labelled) -> None:
     assert row.payload["reason"] == "Start training was pressed in Label Studio"
     assert f"Start training was pressed: project {labelled.project} is queued" in labelled.house.told()
     wait_until(lambda: f"Project {labelled.project}: {OUTCOME}" in labelled.house.told(), "the outcome")
+
+
+def test_the_command_line_queues_one_and_lists_it(labelled: Labelled) -> None:
+    asked = labelled.maskloop("improve", "--project", str(labelled.project), "--queue")
+    assert asked.returncode == 0 and f"project {labelled.project}: queued, job " in asked.stdout
+    (row,) = labelled.until_done(1)
+    assert row.id[:12] in asked.stdout and row.payload["reason"] == "`maskloop improve --queue`"
+    listed = labelled.maskloop("jobs").stdout
+    assert f"project {labelled.project}, improve: {OUTCOME}" in listed
+    refused = labelled.maskloop("improve", "--project", str(labelled.project), "--queue", "--seed", "1")
+    assert refused.returncode == 2 and "--queue leaves all else to the project's policy" in refused.stderr
 
 
 def test_what_was_submitted_while_nobody_listened_is_found(labelled: Labelled) -> None:

@@ -16,7 +16,7 @@ from backends.ledger import JobRow
 from backends.loop.corrections import leave_marks, read_marks
 from backends.loop.policy import Policy
 from backends.loop.triggers import Verdict, due
-from backends.queues import ImproveRequest
+from backends.queues import IMPROVE, ImproveRequest
 from tests.unit.loop.loop_world import BEGUN, PROJECT, World
 
 THREE = Policy(after_tasks=3, debounce_s=60.0)
@@ -145,6 +145,21 @@ def test_a_failing_run_is_not_asked_for_again_and_again(world: World) -> None:
     world.ledger.fail(row.id, 0, "no space left")  # before it left marks of its own
     world.pass_time(10_000)
     assert len(world.runs) == 1
+
+
+def test_an_earlier_run_that_is_tried_again_is_under_way(world: World) -> None:
+    for wish in ("first", "second"):
+        row = world.triggers.ask(PROJECT, wish)
+        world.ledger.start(row.id, 0, "w")
+        world.ledger.fail(row.id, 0, "no space left")
+    first = world.ledger.project_jobs(IMPROVE, PROJECT)[1]
+    world.ledger.requeue(first.id)
+    for task in (1, 2, 3):
+        world.books.submit(task, world.now)
+    world.now += 400
+    world.poller.step()
+    assert read_marks(world.folder).job == "", "nobody asked, so nobody left marks"
+    assert [row.state for row in world.ledger.project_jobs(IMPROVE, PROJECT)] == ["failed", "queued"]
 
 
 def test_a_run_that_begins_again_keeps_its_marks(world: World) -> None:
