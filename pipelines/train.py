@@ -153,6 +153,7 @@ def _forget(out: Path) -> None:
 
 
 def _use_all_cores() -> None:
+    """As many as the settings allow."""
     import torch
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(from_env().threads or len(os.sched_getaffinity(0)))

@@ -56,7 +56,8 @@ def in_child(plan: Plan, settings: Settings, report: Report = silent) -> None:
     Raises Failed when it died or could not go on, Nonsense for a loss that is no number, and whatever
     ``report`` raises, after the child has written its checkpoint.
     """
-    env = inherited() | to_env(settings) | {"PYTHONUNBUFFERED": "1"}
+    env = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave their core to the annotators' model
+    env |= inherited() | to_env(settings) | {"PYTHONUNBUFFERED": "1"}
     env = {name: value for name, value in env.items() if name not in _SECRETS}
     argv = python_argv("pipelines.loop.child", str(plan.run), str(os.getpid()))
     kills = memory_kills()

@@ -159,10 +159,10 @@ def test_it_is_said_where_forgetting_is_not_measured(algorithm: str, folder: str
 
 
 def test_the_drawn_clips_are_the_same_every_time_and_their_truth_scores_all() -> None:
-    drawn, again = list(benchmark._meetings()), list(benchmark._meetings())
-    assert [one.name for one in drawn] == ["cross", "pass", "turn"]
+    drawn, again = list(benchmark._wanderers()), list(benchmark._wanderers())
+    assert [one.name for one in drawn] == ["wanderer cross", "wanderer pass", "wanderer turn"]
     short = drawn[0]
-    names = {1: "object 1", 2: "object 2"}
+    names = {1: "object 1"}
     named = LabelledSequence(short.name, short.video, short.clip, short.labelled[:4], short.truth, names)
     assert score_objects(Answers(named), [named], DATA).overall == pytest.approx(100)
     assert np.array_equal(again[0].clip.frames[3], short.clip.frames[3])
