@@ -60,6 +60,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="propose: one loop, the others are counted with its versions; each: a loop for every strategy",
     )
     command.add_argument(
+        "--held-out",
+        choices=("accepted", "exact"),
+        default="accepted",
+        help="how clips that judge are handed in: like all others, or every frame as it truly is",
+    )
+    command.add_argument(
         "--set",
         action="append",
         default=[],
@@ -123,6 +129,7 @@ def plan(args: argparse.Namespace) -> Simulation:
         args.seed,
         args.seeds,
         args.retrain,
+        args.held_out,
         Policy(promote="auto", seed=args.seed).changed(args.overrides),
     )
 

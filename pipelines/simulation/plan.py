@@ -22,6 +22,11 @@ Retrain = Literal["propose", "each"]
 versions. ``each``: a loop of its own for every strategy."""
 
 
+HeldOut = Literal["accepted", "exact"]
+"""How the clips that judge are handed in. ``accepted``: like all others, what is good enough is left as the
+served version made it, which flatters that version. ``exact``: every frame as it truly is, uncounted."""
+
+
 @dataclass(frozen=True)
 class Simulation:
     """One simulation. Raises BadInput, naming the option."""
@@ -42,6 +47,7 @@ class Simulation:
     seeds: int = 3
     """Orders by lot to average over."""
     retrain: Retrain = "propose"
+    held_out: HeldOut = "accepted"
     policy: Policy = field(default_factory=lambda: Policy(promote="auto"))
 
     def __post_init__(self) -> None:

@@ -40,8 +40,12 @@ class Labelled:
         self._corrected = found.corrected
         return found
 
+    def correct_all(self) -> None:
+        """Every frame as it truly is."""
+        self._corrected = tuple(range(len(self._clip.paths)))
+
     def submit(self) -> None:
-        """Open the prediction, correct the frames that were counted last, press Submit."""
+        """Open the prediction, correct the frames that were counted last, or all, and press Submit."""
         [prediction] = self._desk.studio.predictions(self._task, self._version)
         result: list[dict[str, Any]] = [
             {**item, "origin": "prediction"}

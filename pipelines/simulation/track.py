@@ -17,6 +17,7 @@ from backends.loop.folder import ProjectFolder
 from backends.settings import Settings
 from pipelines.export.project import read_project_work
 from pipelines.export.snapshot import Snapshot
+from pipelines.export.split import freeze
 from pipelines.export.take import write_snapshot
 from pipelines.export.tasks import Say, TooLittle, tell_notes
 from pipelines.loop.cycle import Outcome, Wishes, improve
@@ -42,7 +43,9 @@ class Sitting(Protocol):
 
 
 class Submitting(Sitting, Protocol):
-    """One that can hand the clip in as it was counted last."""
+    """One that can hand the clip in as it was counted last, or as it truly is."""
+
+    def correct_all(self) -> None: ...
 
     def submit(self) -> None: ...
 
@@ -131,14 +134,23 @@ class Track:
 
     def _label(self, label: str, clips: Sequence[TrueClip], version: str) -> None:
         """Every clip of the round that is not submitted yet; counted on the way."""
-        studio = self.desk.studio
+        studio, exact = self.desk.studio, self._exact()
         waiting = [c for c in clips if not studio.is_submitted(self.desk.task(PROJECT, c))]
         for clip in self._watched(waiting, label):
             sitting = self._in_project(clip, version)
             order = self.simulation.seed
             found = sitting.count(chooser(self.labels, clip, order), self.simulation.goal)
             write_json(self._file(clip, version, self.labels, order), found.to_json())
+            if clip.video in exact:
+                sitting.correct_all()
             sitting.submit()
+
+    def _exact(self) -> frozenset[str]:
+        """The videos that judge, where those are to be handed in as they truly are."""
+        if self.simulation.held_out != "exact":
+            return frozenset()
+        path = ProjectFolder(self.settings.data_dir, PROJECT).held_out_path
+        return freeze(path, {clip.video for clip in self.clips.by_round[0]}).held_out
 
     def _decision(self, number: int) -> dict[str, Any]:
         """What came of learning from all that was submitted so far."""

@@ -251,3 +251,21 @@ def test_refusals(options: str, says: str, data: Path, capsys: pytest.CaptureFix
 def test_other_algorithms_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(f"simulate weak_shot --data {data} --loop a --test b --out {data / 'out'}".split()) == 2
     assert "known: video_object, video_semantic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("held_out", "shown"), [("accepted", 2 * PER_SCENE), ("exact", 3 * PER_SCENE)])
+def test_the_clips_that_judge_are_handed_in_as_asked(
+    held_out: str, shown: int, data: Path, tmp_path: Path
+) -> None:
+    found = run(plan(data, rounds=1, target=60.0, held_out=held_out), tmp_path / "out")
+    assert corrections(found, "loop") == [1], "what is done beyond the target is not counted"
+    home = tmp_path / "out" / "propose"
+    [cycle] = ProjectFolder(home, THE_PROJECT).cycles()
+    manifest = open_snapshot(home / "snapshots" / cycle.snapshot).manifest
+    frames = {
+        name: {mask["frame"] for mask in told["annotations"][0]["masks"]}
+        for name, told in manifest["clips"].items()
+    }
+    [judge] = manifest["held_out"]
+    assert frames.pop(judge) == set(range(shown)), "the third scene was never corrected"
+    assert list(frames.values()) == [set(range(2 * PER_SCENE))]
