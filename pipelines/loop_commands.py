@@ -26,6 +26,7 @@ def improve(args: Namespace) -> int:
     from pipelines.loop.cycle import Wishes, in_a_sentence
     from pipelines.loop.cycle import improve as run
     from pipelines.loop.queued import opened, take_marked
+    from pipelines.loop.report import refresh
 
     settings = current_settings()
     policy = _policy(ProjectFolder(settings.data_dir, args.project), args)
@@ -47,6 +48,8 @@ def improve(args: Namespace) -> int:
     print(in_a_sentence(outcome))
     for note in opened(outcome, settings):
         _say(f"note: {note}")
+    if outcome.is_new and (trouble := refresh(args.project, settings)):
+        _say(f"note: {trouble}")
     return 0
 
 
