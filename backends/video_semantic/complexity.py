@@ -39,9 +39,9 @@ class Cost:
 
     @property
     def projections(self) -> float:
-        """Reduce all cells, keys and values of all, queries of the selected; expand the selected."""
+        """Reduce all cells, keys and values of all, queries of the selected; expand and correct these."""
         rho, cells, width = self.config.rho, self.cells, self.width
-        return cells * self.channels * width * (1 + rho) + (2 + rho) * cells * width**2
+        return cells * self.channels * width * (1 + 2 * rho) + (2 + 2 * rho) * cells * width**2
 
     @property
     def attention(self) -> float:

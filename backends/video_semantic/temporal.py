@@ -125,7 +125,9 @@ class SparseTemporal(nn.Module):
         self.norm_read, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
         self.wide, self.narrow = nn.Linear(width, config.ffn * width), nn.Linear(config.ffn * width, width)
         self.expand = nn.Linear(width, channels)
-        nn.init.zeros_(self.expand.weight)
+        self.correct = nn.Linear(width, channels, bias=False)
+        for layer in (self.expand, self.correct):
+            nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.expand.bias)
         self._look_for_likeness()
 
@@ -165,8 +167,9 @@ class SparseTemporal(nn.Module):
         if not len(plan.order):
             return current.features
         found = self.read(current, plan, seen)
-        out = self._finish(current.reduced.flatten(0, 2)[plan.order], found)
-        return _scattered(current.features, plan.order, self.expand(out))
+        rows = current.reduced.flatten(0, 2)[plan.order]
+        change = self.expand(self._finish(rows, found)) + self.correct(found - self.to_value(rows))
+        return _scattered(current.features, plan.order, change)
 
     def over(self, features: Tensor, *, detach_past: bool = False) -> Tensor:
         """Clips (B, F, d_t, h, w), the newest frame last -> (B, d_t, h, w) for that last frame.

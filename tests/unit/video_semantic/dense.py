@@ -24,7 +24,8 @@ def dense(module: SparseTemporal, current: Projected, past: Sequence[Projected])
     read = torch.einsum("bhqk,bkhe->bqhe", scores.softmax(-1), values).reshape(current.reduced.shape)
     out = module.norm_read(current.reduced + module.merge(read))
     out = module.norm_out(out + module.narrow(F.relu(module.wide(out))))
-    return current.features + module.expand(out).permute(0, 3, 1, 2)
+    change = module.expand(out) + module.correct(read - module.to_value(current.reduced))
+    return current.features + change.permute(0, 3, 1, 2)
 
 
 def _bias(module: SparseTemporal, height: int, width: int, n_frames: int) -> Tensor:

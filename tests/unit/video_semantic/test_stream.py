@@ -26,6 +26,7 @@ class Small(nn.Module):
         self.encoded = 0
         if self.temporal is not None:
             nn.init.normal_(self.temporal.expand.weight, std=0.5)
+            nn.init.normal_(self.temporal.correct.weight, std=0.5)
 
     def encode(self, rgb: Tensor) -> Tensor:
         self.encoded += len(rgb)

@@ -18,11 +18,13 @@ EVERYWHERE = replace(SMALL, rho=1.0, start=13, end=13)
 
 
 def module(config: TemporalConfig, channels: int = 12) -> SparseTemporal:
-    """Random weights everywhere, also where training starts with zeros."""
+    """Random weights everywhere, also where training starts with zeros or multiples of the identity."""
     torch.manual_seed(3)
     made = SparseTemporal(channels, config)
-    for parameter in (made.bias, made.expand.weight, made.expand.bias):
+    for parameter in (made.bias, made.expand.weight, made.expand.bias, made.correct.weight):
         nn.init.normal_(parameter, std=0.5)
+    for layer in (made.to_query, made.to_key, made.to_value, made.merge):
+        nn.init.normal_(layer.weight, std=0.25)
     return made.eval()
 
 
@@ -68,7 +70,21 @@ def test_a_fresh_module_changes_nothing() -> None:
     stt, features = SparseTemporal(12, SMALL), clip(4)
     assert torch.equal(stt.over(features), features[:, -1])
     stt.over(features).square().sum().backward()
-    assert stt.expand.weight.grad is not None and stt.expand.weight.grad.abs().max() > 0  # it can leave zero
+    for layer in (stt.expand, stt.correct):
+        assert layer.weight.grad is not None and layer.weight.grad.abs().max() > 0  # it can leave zero
+
+
+def test_a_fresh_module_reads_what_resembles_the_query() -> None:
+    torch.manual_seed(1)
+    stt, features = SparseTemporal(12, replace(SMALL, rho=1.0)), clip(2)
+    features[:, 1] = features[:, 0]  # nothing moved, so each cell finds itself
+    current, past = (stt.project(features[:, at]) for at in (1, 0))
+    plan = stt.plan(current, 1)
+    read = stt.read(current, plan, [past.memory])
+    own = stt.to_value(current.reduced.flatten(0, 2)[plan.order])
+    likeness = torch.cosine_similarity(read, own).mean()
+    others = torch.cosine_similarity(read, own.roll(1, 0)).mean()
+    assert likeness > 0.9 > 0.4 > others
 
 
 @pytest.mark.parametrize("config", [replace(SMALL, rho=1.0), EVERYWHERE])
