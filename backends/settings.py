@@ -55,7 +55,7 @@ class Settings:
     predict_budget_s: float = 80.0
     """How long an interactive Propagate may wait for frames; Label Studio gives up after 100 s."""
     stall_s: float = 300.0
-    """A job without a sign of life for so long is failed, its worker restarted, a training's process ended."""
+    """A job without a sign of life for so long is failed; its worker, or a training's process, is ended."""
     draft_wait_s: float = 6.5
     """How long to wait for the draft that holds the triggering click (autosave lags 5 s)."""
     max_waiting: int = 8
