@@ -30,7 +30,7 @@ def quantise(
         raise BadInput("name the training sequences to measure on: --sequences A,B")
     if not weights.is_file():
         raise BadInput(f"--weights {weights}: no such file")
-    clips = [davis.open_sequence(data, name).clip for name in davis.choose(data, sequences)]
+    clips = [davis.open_clip(data, name) for name in davis.choose(data, sequences)]
     chosen = []
     for at, clip in enumerate(clips):
         share = frames // len(clips) + (at < frames % len(clips))

@@ -12,12 +12,16 @@ from typing import Any
 from backends.core.errors import BadInput
 from backends.loop.files import read_json, write_json
 from backends.registry import Registry, Served
+from pipelines.atomic import write_bytes
 from pipelines.export.snapshot import Snapshot
 from pipelines.loop.plan import Plan, code_revision, data_of
 from pipelines.loop.recipe import settings_for
+from pipelines.loop.record import WEIGHTS
 from pipelines.train import train
 
 RECIPE = "recipe.json"
+RANGES = "int8.json"
+"""Beside the weights that they belong to."""
 Trainer = Callable[..., Path]
 
 
@@ -45,6 +49,19 @@ def train_candidate(plan: Plan, snapshot: Snapshot, *, trainer: Trainer = train)
         raise
 
 
+def measure_ranges(plan: Plan, snapshot: Snapshot) -> None:
+    """What eight bits need to know of the candidate, where this installation serves in eight bits: without it
+    the version could not be served here. Measured on clips that trained."""
+    weights = plan.run / WEIGHTS
+    ranges = weights.with_name(RANGES)
+    if plan.algorithm == "video_object" and not ranges.is_file():
+        from pipelines.quantise import quantise
+
+        clips = sorted(n for n, clip in snapshot.manifest["clips"].items() if clip["split"] == "train")
+        there = [name for name in clips if (snapshot.folder / "Annotations" / name).is_dir()]
+        quantise(plan.algorithm, data=snapshot.folder, sequences=there, weights=weights, out=ranges)
+
+
 def register(
     registry: Registry,
     plan: Plan,
@@ -65,7 +82,10 @@ def register(
         **(more or {}),
         "training": read_json(plan.run / "card.json"),
     }
-    return registry.add(plan.algorithm, weights, card)
+    made = registry.add(plan.algorithm, weights, card)
+    if (ranges := weights.with_name(RANGES)).is_file():
+        write_bytes(made.weights.with_name(RANGES), ranges.read_bytes())
+    return made
 
 
 def held_out_of(snapshot: Snapshot) -> list[str]:

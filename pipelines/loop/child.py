@@ -21,7 +21,7 @@ from backends.core.errors import BadInput, MaskLoopError, SetupFault, Unavailabl
 from backends.registry import version_of
 from backends.settings import from_env
 from pipelines.export.snapshot import open_snapshot
-from pipelines.loop.candidate import train_candidate
+from pipelines.loop.candidate import measure_ranges, train_candidate
 from pipelines.loop.examples import Examples, write_index
 from pipelines.loop.plan import Plan
 from pipelines.loop.record import WEIGHTS, write_scores
@@ -59,7 +59,10 @@ def carry_out(plan: Plan) -> None:
     weights = plan.run / WEIGHTS
     if not weights.is_file():
         train_candidate(plan, snapshot)
-    judge = Judge(snapshot, from_env(), plan.benchmark)
+    settings = from_env()
+    if settings.engine == "int8":
+        measure_ranges(plan, snapshot)
+    judge = Judge(snapshot, settings, plan.benchmark)
     folder = plan.run / "examples"
     mine = Examples(folder, "candidate")
     candidate = judge.score(

@@ -49,9 +49,14 @@ def choose(data_dir: Path, wanted: Sequence[str] | None) -> list[str]:
     return list(wanted) if wanted else there
 
 
+def open_clip(data_dir: Path, name: str) -> Clip:
+    """A sequence's frames, whatever its masks are like. Raises BadMedia."""
+    return clip_from_folder(_below(data_dir, "JPEGImages") / name, clip_id=name)
+
+
 def open_sequence(data_dir: Path, name: str) -> DavisSequence:
     """Checks that every frame has its mask and that the first one shows something. Raises BadInput."""
-    clip = clip_from_folder(_below(data_dir, "JPEGImages") / name, clip_id=name)
+    clip = open_clip(data_dir, name)
     folder = _below(data_dir, "Annotations") / name
     paths = tuple(folder / f"{stem}.png" for stem in clip.names)
     if missing := [path for path in paths if not path.is_file()]:
