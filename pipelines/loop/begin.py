@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backends.core.errors import SetupFault
+from backends.core.errors import BadInput, SetupFault
 from backends.loop.folder import Cycle, ProjectFolder
 from backends.loop.policy import Policy
 from backends.registry import Registry, Served
 from backends.settings import Settings
 from pipelines.export.snapshot import Snapshot
-from pipelines.loop.plan import PLAN, Plan, code_revision, data_of
+from pipelines.loop.plan import OFF, PLAN, Plan, code_revision, data_of
 from pipelines.loop.record import Record
+from pipelines.train import DOWNLOAD
 
 Say = Callable[[str], None]
 
@@ -84,9 +85,9 @@ class Beginning:
             policy.seed,
             start,
             start,
-            policy.trunk,
+            _place(policy.trunk, "trunk", DOWNLOAD),
             self.settings.device,
-            policy.benchmark,
+            _place(policy.benchmark, "benchmark", OFF),
             policy.training,
         )
 
@@ -99,6 +100,16 @@ class Beginning:
         told, mine = dict(cycle.policy), self.policy.to_json()
         keys = mine if cycle.is_over and not cycle.candidate else ("training", "seed")
         return all(told.get(key) == mine[key] for key in keys)
+
+
+def _place(text: str, field: str, word: str) -> str:
+    """An absolute path: what reads it runs in another folder. Raises BadInput for one that is not there."""
+    if text in {"", word}:
+        return text
+    path = Path(text).resolve()
+    if not path.exists():
+        raise BadInput(f"policy {field}={text!r}: {path} is not there; name another, or the word {word}")
+    return str(path)
 
 
 def served_to(settings: Settings, algorithm: str, project: int) -> Served | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.core.types import Clip, Segmenter
+from pipelines.loop.plan import OFF
 from pipelines.loop.score_objects import LabelledSequence, LabelMap, score_objects
 from pipelines.loop.scores import Benchmark, Data, Scores
 from pipelines.media import davis, sample_clip
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from backends.video_semantic.weights_file import SceneWeights
     from backends.weak_shot.weights_file import Bundle
 
-OFF = "none"
-"""In place of a folder: nothing is to be measured."""
 _SEED, _SIZE_HW, _FRAMES = 20_240, (240, 416), 12
 _EVERY = 3  # frames of the sample clip
 _NOTHING = Data(0, 0)

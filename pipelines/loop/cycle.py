@@ -30,6 +30,7 @@ from pipelines.loop.work import Failed, Nonsense, Report, in_child, silent
 
 LEAST_FREE = 500 * 1024**2
 """Bytes on the disk below which no training begins: weights, a checkpoint of three times their size, logs."""
+CHECKPOINT = "checkpoint.safetensors"
 _TRIES = 3  # comparisons with a version that is replaced meanwhile
 
 Take = Callable[..., Snapshot]
@@ -151,6 +152,7 @@ class _Improvement:
             raise Failed(f"the served version changed {_TRIES} times while the candidate was compared to it")
         self._register(record, decision)
         self._decided(record, decision)
+        (record.run / CHECKPOINT).unlink(missing_ok=True)  # three times the weights, and done with
 
     def _still(self, record: Record, candidate: Scores, served: Scores) -> bool:
         """Whether the candidate was compared with what is served now; else it is to be compared again."""

@@ -16,6 +16,8 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.loop.scores import Data
 
 PLAN = "plan.json"
+OFF = "none"
+"""In place of a benchmark's folder: nothing is to be measured."""
 _MAPS = {"video_object": "Annotations", "video_semantic": "masks"}
 _ROOT = Path(__file__).parents[2]
 

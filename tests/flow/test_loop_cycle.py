@@ -298,6 +298,14 @@ def test_without_a_version_a_trunk_is_asked_for_before_anything_is_written(world
     assert world.folder.cycles() == []
 
 
+@pytest.mark.parametrize("name", ["benchmark", "trunk"])
+def test_a_folder_of_the_policy_that_is_not_there_is_refused_by_name(world: World, name: str) -> None:
+    world.policy = replace(world.policy, **{name: "nowhere/at/all"})
+    with pytest.raises(BadInput, match=f"policy {name}='nowhere/at/all'"):
+        world.improve()
+    assert world.folder.cycles() == []
+
+
 def test_a_full_disk_is_told_before_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cycle, "LEAST_FREE", 10**18)
     with pytest.raises(Failed, match="MB are free, a training wants"):

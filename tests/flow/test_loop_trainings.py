@@ -115,14 +115,33 @@ def test_what_learned_is_served_and_what_was_spoilt_is_refused(street: House) ->
     assert street.now("video_semantic") == first
 
 
+def limited(patch: pytest.MonkeyPatch, how: str) -> None:
+    """Trainings get what the shell's ``ulimit`` leaves them."""
+    plain, prefix = work.python_argv, ("bash", "-c", f'ulimit {how}; exec "$@"', "bash")
+    patch.setattr(work, "python_argv", lambda *words: (*prefix, *plain(*words)))
+
+
+def test_a_training_without_the_memory_for_it_is_told_what_helps(
+    street: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = street.now("video_semantic")
+    street.policy = street.policy.changed(["training.batch=4000"])
+    limited(monkeypatch, "-v 4000000")  # 4 GB of addresses, of which the libraries take half
+    with pytest.raises(Failed, match=r"^out of memory while training, 0 of 18 done .*training\.batch=1`$"):
+        street.improve()
+    [broken] = street.folder.cycles()
+    assert (broken.outcome, street.now("video_semantic")) == ("failed", first)
+    street.policy = street.policy.changed(["training.batch=1", "training.steps=1"])
+    assert street.improve().cycle.name.startswith("0002-"), "other settings begin another run"
+    assert street.folder.cycles()[0].candidate
+
+
 def test_a_full_disk_a_kill_and_a_cancel_are_told_and_the_training_ends_all_the_same(
     street: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = street.now("video_semantic")
-    plain = work.python_argv
     with monkeypatch.context() as small:
-        prefix = ("bash", "-c", 'ulimit -f 2000; exec "$@"', "bash")  # files of 2 MB at most
-        small.setattr(work, "python_argv", lambda *words: (*prefix, *plain(*words)))
+        limited(small, "-f 2000")  # files of 2 MB at most
         with pytest.raises(Failed, match=r"the disk is full or refuses .* the served version is untouched"):
             street.improve()
 
@@ -145,6 +164,7 @@ def test_a_full_disk_a_kill_and_a_cancel_are_told_and_the_training_ends_all_the_
     assert (cycle.run / "checkpoint.safetensors").is_file()
     assert not psutil.Process().children(), "nothing of it is left running"
     assert street.improve().cycle.outcome == "promoted"
+    assert not (cycle.run / "checkpoint.safetensors").exists(), "done with"
     assert [c.name for c in street.folder.cycles()] == [cycle.name] and steps(cycle.run) == list(range(1, 19))
 
 
