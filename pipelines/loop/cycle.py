@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from backends.core.errors import Cancelled, MaskLoopError
+from backends.core.errors import BadInput, Cancelled, MaskLoopError
 from backends.loop.folder import Cycle, ProjectFolder
 from backends.loop.policy import Policy
 from backends.registry import Registry
@@ -125,6 +125,8 @@ class _Improvement:
             record.end("cancelled", error="stopped by a person; the last checkpoint is kept")
             raise
         except MaskLoopError as error:
+            if record.told("outcome") == "refused":
+                raise
             with suppress(OSError):  # the disk that is full may be the one that should remember it
                 record.end("failed", error=str(error))
             raise
@@ -137,7 +139,7 @@ class _Improvement:
     def _go_on(self, record: Record) -> None:
         policy = self.beginning.policy
         record.note(outcome="", error="", ended_at=0.0, policy=policy.to_json())
-        snapshot = open_snapshot(Plan.read(record.run).snapshot, progress=Told(self.report))
+        snapshot = self._opened(record)
         if not (first := enough(data_of(snapshot), policy)).accepted:
             self._decided(record, first)
             return
@@ -153,6 +155,14 @@ class _Improvement:
         self._register(record, decision)
         self._decided(record, decision)
         (record.run / CHECKPOINT).unlink(missing_ok=True)  # three times the weights, and done with
+
+    def _opened(self, record: Record) -> Snapshot:
+        """The cycle's own snapshot. One that was edited or removed ends the cycle for good."""
+        try:
+            return open_snapshot(Plan.read(record.run).snapshot, progress=Told(self.report))
+        except BadInput as error:
+            self._decided(record, refused(str(error)))
+            raise
 
     def _still(self, record: Record, candidate: Scores, served: Scores) -> bool:
         """Whether the candidate was compared with what is served now; else it is to be compared again."""
