@@ -12,7 +12,7 @@ from backends.training import distributed, loop
 from backends.video_object import sampling, sequences, stills
 from backends.video_object.recipe import TrainingConfig
 from backends.video_object.training import Training
-from backends.video_object.weights_file import keep_confidence, save_weights
+from backends.video_object.weights_file import save_weights
 
 PANELS = (
     ("loss", {"loss": "whole loss", "first": "first frame", "last": "last frame"}),
@@ -59,9 +59,7 @@ def train(
     )
     weights = run_dir / "weights.safetensors"
     if distributed.leads():
-        save_weights(training.average, config.network, weights)
-        if start_from is not None:
-            keep_confidence(start_from, weights)
+        save_weights(training.average, config.network, weights, start_from)
         about = {"sequences": [v.name for v in videos], "stills": len(loaded)}
         began = start_from or trunk
         about |= {"began_with": began.name if began else "random weights"}

@@ -57,7 +57,7 @@ def carry_out(plan: Plan) -> None:
 
     snapshot = open_snapshot(plan.snapshot)
     weights = plan.run / WEIGHTS
-    if not weights.is_file():
+    if not (weights.is_file() and weights.with_name("card.json").is_file()):  # the card comes last
         train_candidate(plan, snapshot)
     settings = from_env()
     if settings.engine == "int8":
