@@ -31,7 +31,10 @@ def open_with_served(settings: Settings, algorithm: str, project: int = ALL) -> 
             [project] if project != ALL else _others(client, algorithm, set(registry.pointers(algorithm)))
         )
     except MaskLoopError as error:
-        return [f"which predictions tasks open with was not changed in Label Studio ({error})"]
+        return [
+            "tasks may open with predictions of another version, for Label Studio could not be told which to "
+            f"show ({error})"
+        ]
     return [note for number in numbers if (note := open_with(client, number, version))]
 
 

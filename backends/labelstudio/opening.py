@@ -35,8 +35,8 @@ def open_with(projects: Projects, project_id: int, version: str) -> str:
         return _open_with(projects, project_id, version)
     except MaskLoopError as error:
         return (
-            f"which predictions the tasks of project {project_id} open with was not changed in Label Studio "
-            f"({error}); the version that is served is"
+            f"tasks of project {project_id} may open with predictions of another version, for Label Studio "
+            f"could not be told which to show ({error})"
         )
 
 

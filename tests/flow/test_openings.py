@@ -115,12 +115,12 @@ def test_without_label_studio_the_version_is_served_and_a_note_says_what_was_not
         versions.typed("promote", VIDEO, versions.one, *words)
         said = capsys.readouterr()
         assert f"{versions.one} is served from the next request on" in said.out
-        assert said.err.startswith("note: which predictions") and "127.0.0.1:9" in said.err
+        assert said.err.startswith("note: tasks") and "127.0.0.1:9" in said.err
     assert versions.registry.served(VIDEO).version == versions.registry.served(VIDEO, 7).version
 
 
 def test_a_token_that_is_refused_is_a_note_too(versions: Versions, label_studio: LabelStudioServer) -> None:
     project = versions.project(versions.one)
     stranger = LabelStudioClient(label_studio.url, "0" * 40)
-    assert "was not changed in Label Studio" in open_with(stranger, project, versions.one)
+    assert "could not be told which to show" in open_with(stranger, project, versions.one)
     assert versions.opens_with(project) == NEWEST
