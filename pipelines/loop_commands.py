@@ -75,9 +75,7 @@ def _queue(args: Namespace) -> int:
     finally:
         ledger.close()
     told = "queued" if row.id == request.number else f"under way already ({row.state})"
-    print(
-        f"project {args.project}: {told}, job {row.id[:12]}; `maskloop jobs` and the console show how far it is"
-    )
+    print(f"project {args.project}: {told}, job {row.id[:12]}; `maskloop jobs` and the console tell how far")
     return 0
 
 
