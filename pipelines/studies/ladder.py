@@ -129,12 +129,14 @@ def run(args: argparse.Namespace) -> int:
 def config_of(row: str, config: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """The row's config as JSON values: the file, the overrides, then the row's switches over both.
 
+    A file may hold settings for single rows under ``rows``, such as a number of steps chosen for each.
     Raises BadInput for a file that cannot be read.
     """
     from pipelines.train import read_config
 
     values = read_config(config, overrides)
-    for name, value in {**ROWS, **MORE_ROWS}[row].items():
+    own = values.pop("rows", {}).get(row, {})
+    for name, value in (*own.items(), *{**ROWS, **MORE_ROWS}[row].items()):
         values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
     return values
 

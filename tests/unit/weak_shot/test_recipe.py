@@ -16,6 +16,7 @@ from backends.weak_shot.photos import Photos
 from backends.weak_shot.pictures import Shelf
 from backends.weak_shot.places import digest, in_run, shared
 from backends.weak_shot.recipe import TrainingConfig, config_from, response_config
+from pipelines.studies.ladder import config_of
 from tests.tagged_folders import make_snapshot
 
 CONFIGS = sorted((Path(__file__).parents[3] / "backends" / "weak_shot" / "configs").glob("*.json"))
@@ -24,8 +25,19 @@ PETS = {"names": ["cat", "dog", "fish"], "novel": ["fish"]}
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_shipped_configs_are_read_and_stored(path: Path) -> None:
-    config = config_from(json.loads(path.read_text()))
-    assert config_from(json.loads(json.dumps(asdict(config)))) == config
+    values = json.loads(path.read_text())
+    rows = values.pop("rows", {})  # a ladder's settings for single rows
+    for own in ({}, *rows.values()):
+        config = config_from({**values, **own})
+        assert config_from(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_a_row_of_the_ladder_takes_its_own_settings_and_no_others() -> None:
+    ladder = next(path for path in CONFIGS if path.name == "ladder_objects.json")
+    walk, retab = (config_from(config_of(row, ladder, ["walk.beta=6"])) for row in ("walk", "retab"))
+    assert (walk.walk.steps, walk.walk.cut, walk.boundary) == (16, False, False)
+    assert (retab.walk.steps, retab.walk.cut, retab.boundary) == (256, True, True)
+    assert walk.walk.beta == 6 and retab.response == "objects"
 
 
 @pytest.mark.parametrize(
