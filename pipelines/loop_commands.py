@@ -99,7 +99,7 @@ class Bars:
         self._bar: tqdm[Any] = tqdm(disable=True)
 
     def __call__(self, done: int, total: int, stage: str) -> None:
-        if self._bar.disable or self._bar.desc != f"{stage}: ":
+        if self._bar.disable or self._bar.desc != stage:
             self._bar.close()
             self._bar = tqdm(desc=stage, file=sys.stderr)
         self._bar.total, self._bar.n = total or None, done

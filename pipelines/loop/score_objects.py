@@ -3,6 +3,9 @@
 Every labelled frame after the given one counts, the last one too: held-out clips are short and their labels
 dear. (The public metric leaves out the last frame.) An object's figure is its mean over frames, a label's,
 a video's and the overall figure are means over objects.
+
+A mask that a person accepted untouched is the answer of the version that proposed it. Taken as the truth it
+would give that version full marks, so it only says what was good enough: see :data:`GOOD_ENOUGH`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +29,8 @@ from pipelines.loop.scores import Data, Figure, Scores
 from pipelines.progress import Track, quiet
 
 LabelMap = NDArray[np.uint8]
+GOOD_ENOUGH = 0.9
+"""J and F from which an answer counts as right where the mask was accepted as it was proposed."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class LabelledSequence:
     names: Mapping[int, str]
     folder: str = ""
     """Of its frames, below the snapshot."""
+    accepted: frozenset[tuple[int, str]] = frozenset()
+    """(frame, label) of masks that a person left as a version had proposed them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ def held_out_sequences(snapshot: Snapshot) -> list[LabelledSequence]:
     told = read_json(snapshot.folder / "objects.json")
     clips = {name: clip for name, clip in snapshot.manifest["clips"].items() if clip["split"] == "held_out"}
     return [
-        _open(snapshot.folder, name, str(clip["video"]), told.get(name, {}))
+        _open(snapshot.folder, name, clip, told.get(name, {}))
         for name, clip in sorted(clips.items())
         if (snapshot.folder / "Annotations" / name).is_dir()
     ]
@@ -92,7 +100,7 @@ def score_objects(
     )
 
 
-def _open(root: Path, name: str, video: str, names: Mapping[str, str]) -> LabelledSequence:
+def _open(root: Path, name: str, told: Mapping[str, Any], names: Mapping[str, str]) -> LabelledSequence:
     clip = clip_from_folder(root / "JPEGImages" / name, clip_id=name)
     maps = root / "Annotations" / name
     paths = {i: path for i, stem in enumerate(clip.names) if (path := maps / f"{stem}.png").is_file()}
@@ -101,7 +109,18 @@ def _open(root: Path, name: str, video: str, names: Mapping[str, str]) -> Labell
         return read_index_mask(paths[index])
 
     known = {int(number): label for number, label in names.items()}
-    return LabelledSequence(name, video, clip, tuple(paths), truth, known, f"JPEGImages/{name}")
+    at = {stem: index for index, stem in enumerate(clip.names)}
+    accepted = frozenset((at[stem], label) for stem, label in _accepted(told) if stem in at)
+    folder = f"JPEGImages/{name}"
+    return LabelledSequence(name, str(told["video"]), clip, tuple(paths), truth, known, folder, accepted)
+
+
+def _accepted(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Frame's stem and label of every mask of the annotation that counts which nobody changed."""
+    for annotation in told.get("annotations", ()):
+        for mask in annotation["masks"] if annotation["masks_count"] else ():
+            if mask["origin"] == "accepted":
+                yield f"{mask['frame']:05d}", mask["class"]
 
 
 def _follow(
@@ -121,7 +140,8 @@ def _follow(
             continue
         truth = sequence.truth(index)
         for name in (name for name, begun in since.items() if index > begun):
-            scores[name].append(_compare(masks, name, truth == numbers[name]))
+            score = _compare(masks, name, truth == numbers[name])
+            scores[name].append(_enough(score) if (index, name) in sequence.accepted else score)
         if examples is not None and index == sequence.labelled[-1]:
             answer = _drawn(masks, numbers, truth.shape)
             image = f"{sequence.folder}/{_file(sequence, index)}"
@@ -161,6 +181,11 @@ def _compare(masks: FrameMasks, name: str, truth: NDArray[np.bool_]) -> Score:
     found = masks.masks.get(name)
     found = np.zeros(truth.shape, np.bool_) if found is None else found
     return Score(jaccard(found, truth), boundary_f(found, truth))
+
+
+def _enough(score: Score) -> Score:
+    """Full marks from GOOD_ENOUGH on, less in proportion below."""
+    return Score(min(1.0, score.j / GOOD_ENOUGH), min(1.0, score.f / GOOD_ENOUGH))
 
 
 def _drawn(masks: FrameMasks, numbers: Mapping[str, int], size_hw: tuple[int, ...]) -> LabelMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,37 @@ def test_what_is_lost_scores_nothing_and_an_object_that_left_counts_as_right_whe
     assert scores.per_class["dog"].value == pytest.approx(50), "lost on frame 1, rightly gone on frame 2"
     assert scores.overall == pytest.approx(75)
     assert set(scores.per_class["dog"].more) == {"j", "f"}
+
+
+def test_a_mask_accepted_as_proposed_only_says_what_was_good_enough() -> None:
+    proposed = np.ones((20, 20), np.uint8)
+    answer = proposed.copy()
+    answer[:1] = 0  # J 0.95: nobody would have corrected that either
+    clip = Clip("c", [np.zeros((20, 20, 3), np.uint8)] * 3, (20, 20), ("0", "1", "2"))
+    truths = {0: proposed, 1: proposed, 2: proposed}
+    drawn = LabelledSequence("c", "v", clip, (0, 1, 2), truths.__getitem__, {1: "cat"})
+    told = replace(drawn, accepted=frozenset({(1, "cat"), (2, "cat")}))
+    other = Answers(replace(drawn, truth=lambda index: answer))
+    as_truth, as_word = (
+        score_objects(other, [one], DATA).per_class["cat"].more["j"] for one in (drawn, told)
+    )
+    assert as_truth == pytest.approx(95) and as_word == pytest.approx(100)
+    lost = score_objects(Answers(drawn, lost=("cat",)), [told], DATA)
+    assert lost.per_class["cat"].more["j"] == 0, "what an accepted mask shows must still be found"
+
+
+def test_accepted_masks_are_known_by_the_annotation_that_counts(tmp_path: Path) -> None:
+    snapshot = loop_snapshots.objects(tmp_path / "s", clips=3, frames=8)
+    masks = [
+        {"frame": frame, "class": "cat", "origin": origin}
+        for frame, origin in ((1, "accepted"), (2, "painted"))
+    ]
+    told = {
+        "annotations": [{"masks_count": True, "masks": masks}, {"masks_count": False, "masks": masks[:1]}]
+    }
+    clips = {name: {**clip, **told} for name, clip in snapshot.manifest["clips"].items()}
+    changed = replace(snapshot, manifest={**snapshot.manifest, "clips": clips})
+    assert [held.accepted for held in held_out_sequences(changed)] == [frozenset({(1, "cat")})]
 
 
 def test_an_object_on_one_labelled_frame_is_told_and_not_scored() -> None:
