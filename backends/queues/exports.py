@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backends.core.errors import BadInput
 from backends.ledger import WantedJob
+from backends.queues.project_jobs import project_job, refuse_no_project
 
 EXPORT = "export"
 """Kind of the work that writes what people submitted in a project, in one format, as a ZIP file."""
@@ -32,20 +33,10 @@ class ExportRequest:
     number: str = field(default_factory=lambda: secrets.token_hex(20))
 
     def __post_init__(self) -> None:
-        if self.project_id < 1:
-            raise BadInput(f"project {self.project_id} is no project's number: those are 1 and more")
+        refuse_no_project(self.project_id)
         if self.format_name not in EXPORT_FORMATS:
             raise BadInput(f"no format {self.format_name!r}; there are {', '.join(EXPORT_FORMATS)}")
 
     def wanted(self) -> WantedJob:
         """The ledger row to ask for."""
-        return WantedJob(
-            job_id=self.number,
-            kind=EXPORT,
-            project_id=self.project_id,
-            task_id=0,
-            model_version="",
-            total=_STEPS,
-            size_hw=(0, 0),
-            payload={"format": self.format_name},
-        )
+        return project_job(EXPORT, self.project_id, self.number, _STEPS, {"format": self.format_name})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from backends.core.errors import BadInput
 from backends.ledger import WantedJob
+from backends.queues.project_jobs import project_job, refuse_no_project
 
 IMPROVE = "improve"
 """Kind of the work that trains, judges and perhaps promotes a version for one project."""
@@ -30,18 +30,14 @@ class ImproveRequest:
     number: str = field(default_factory=lambda: secrets.token_hex(20))
 
     def __post_init__(self) -> None:
-        if self.project_id < 1:
-            raise BadInput(f"project {self.project_id} is no project's number: those are 1 and more")
+        refuse_no_project(self.project_id)
 
     def wanted(self) -> WantedJob:
         """The ledger row to ask for."""
-        return WantedJob(
-            job_id=self.number,
-            kind=IMPROVE,
-            project_id=self.project_id,
-            task_id=0,
-            model_version="",
-            total=STEPS,
-            size_hw=(0, 0),
-            payload={"algorithm": self.algorithm, "reason": self.reason[:300]},
+        return project_job(
+            IMPROVE,
+            self.project_id,
+            self.number,
+            STEPS,
+            {"algorithm": self.algorithm, "reason": self.reason[:300]},
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from backends.core.errors import BadInput
 from backends.ledger import WantedJob
+from backends.queues.project_jobs import project_job, refuse_no_project
 
 REPORT = "report"
 """Kind of the work that reads what a project's people saved and writes ``report.json``."""
@@ -25,17 +25,8 @@ class ReportRequest:
     number: str = field(default_factory=lambda: secrets.token_hex(20))
 
     def __post_init__(self) -> None:
-        if self.project_id < 1:
-            raise BadInput(f"project {self.project_id} is no project's number: those are 1 and more")
+        refuse_no_project(self.project_id)
 
     def wanted(self) -> WantedJob:
         """The ledger row to ask for."""
-        return WantedJob(
-            job_id=self.number,
-            kind=REPORT,
-            project_id=self.project_id,
-            task_id=0,
-            model_version="",
-            total=len(STAGES),
-            size_hw=(0, 0),
-        )
+        return project_job(REPORT, self.project_id, self.number, len(STAGES))
