@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backends.labelstudio.label_config import PROPAGATE
+from backends.queues import workers_alive
 from pipelines.browser.annotator import middle, paint, propagate
 from pipelines.browser.editor import Editor
 from tests.editor_house import N_FRAMES, OBJECTS, EditorHouse, mask_of
@@ -55,9 +56,7 @@ def test_without_a_worker_the_console_says_so(editor: Editor, editor_house: Edit
     assert editor_house.config.point is not None
     editor.choose_smart(editor_house.config.point, PROPAGATE)
     with editor_house.no_worker():
-        wait_until(
-            lambda: not any(row.is_alive for row in editor_house.ledger.workers()), 60, lambda: "alive"
-        )
+        wait_until(lambda: not workers_alive(editor_house.ledger), 60, lambda: "alive")
         assert editor.ctrl_click(*middle(mask_of(OBJECTS[0], 0))) == []
     assert [region.frame for region in editor.regions() if region.kind == "brushregion"] == [0]
     page = editor.page
