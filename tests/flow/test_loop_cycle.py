@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from backends import registry
 from backends.core.errors import BadInput, Cancelled, SetupFault, Unavailable
 from backends.loop.folder import Cycle, ProjectFolder
 from backends.loop.policy import Policy
@@ -293,8 +294,11 @@ def test_one_cycle_of_a_project_at_a_time(world: World) -> None:
     assert world.improve().cycle.outcome == "promoted"
 
 
-def test_without_a_version_a_trunk_is_asked_for_before_anything_is_written(world: World) -> None:
+def test_without_a_version_a_trunk_is_asked_for_before_anything_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(world.settings.models_dir)
+    monkeypatch.setattr(registry, "_SHIPPED", world.home / "nothing")
     with pytest.raises(SetupFault, match=r"maskloop policy --project 3 --set trunk=download"):
         world.improve()
     assert world.folder.cycles() == []
