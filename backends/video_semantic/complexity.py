@@ -39,9 +39,14 @@ class Cost:
 
     @property
     def projections(self) -> float:
-        """Reduce all cells, keys and values of all, queries of the selected; expand and correct these."""
+        """Reduce all cells, keys and values of all, queries of the selected; expand these."""
         rho, cells, width = self.config.rho, self.cells, self.width
-        return cells * self.channels * width * (1 + 2 * rho) + (2 + 2 * rho) * cells * width**2
+        return cells * self.channels * width * (1 + rho) + (2 + rho) * cells * width**2
+
+    @property
+    def correction(self) -> float:
+        """The second way back to the features, which the paper lacks: the selected cells' own values, and back."""
+        return self.config.rho * self.cells * self.width * (self.channels + self.width)
 
     @property
     def attention(self) -> float:
@@ -67,7 +72,7 @@ class Cost:
     @property
     def total(self) -> float:
         """Everything, the attention by the formula."""
-        return self.selection + self.projections + self.attention + self.feed_forward
+        return self.selection + self.projections + self.attention + self.feed_forward + self.correction
 
     @property
     def kept_mb(self) -> float:
