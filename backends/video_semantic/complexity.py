@@ -45,7 +45,7 @@ class Cost:
 
     @property
     def correction(self) -> float:
-        """The second way back to the features, which the paper lacks: the selected cells' own values, and back."""
+        """The way back that the paper lacks: own values of the selected cells, and to the features."""
         return self.config.rho * self.cells * self.width * (self.channels + self.width)
 
     @property
