@@ -133,17 +133,18 @@ def share_losses(
     """``loss`` to descend and its parts.
 
     ``rgb`` (B, 3, H, W); ``tags`` (B, n) of 0 and 1; ``labels`` (B, H, W) of base masks, IGNORE where there
-    is none. A photo with labelled pixels teaches by them, any other by its tags and its expected shares.
+    is none. Labelled cells teach their class; all others, but for those that a whole mask leaves out, teach
+    the shares that the photo's tags lead to expect.
     """
     how = how or Sharing()
     logits = network.logits(rgb).float()
     cells = _at_cells(labels, logits.shape[-2:])
     logs = F.log_softmax(logits, 1)
-    told = (cells != IGNORE).flatten(1).any(1)
     with torch.no_grad():
-        shares = shared_out(_settling(logits, float(network.steps) / how.settling), tags, how)
+        open_cells = _settling(logits, float(network.steps) / how.settling)
+        shares = shared_out(with_known(open_cells, cells), tags, how)
         network.steps += 1
-    expected = _mean(-(shares * logs).sum(1).mean((1, 2)), ~told)
+    expected = _mean(-(shares * logs).sum(1), _left_open(cells))
     known = F.nll_loss(logs, cells.long(), ignore_index=IGNORE, reduction="sum")
     known = known / (cells != IGNORE).sum().clamp(min=1)
     shown = F.binary_cross_entropy(held_at_most(logs.exp(), network.top), tags.float())
@@ -153,6 +154,26 @@ def share_losses(
         "shares": expected,
         "known": known,
     }
+
+
+def with_known(logits: Tensor, cells: Tensor) -> Tensor:
+    """Logits (B, n + 1, h, w) that are certain of known cells (B, h, w; IGNORE elsewhere).
+
+    A class that a photo's mask shows is taken to be shown whole by it: it gets none of the unknown cells, so
+    that the classes without a mask compete with the background alone for them.
+    """
+    known = (cells != IGNORE)[:, None]
+    truth = F.one_hot(cells.masked_fill(cells == IGNORE, 0).long(), logits.shape[1]).movedim(-1, 1) == 1
+    placed = (truth & known).flatten(2).any(-1)
+    placed[:, 0] = False
+    rest = logits.masked_fill(placed[:, :, None, None], _NEVER)
+    return torch.where(known, torch.where(truth, 0.0, _NEVER), rest)
+
+
+def _left_open(cells: Tensor) -> Tensor:
+    """(B, h, w): unknown cells, but for those of whole masks, which alone say where the background is."""
+    whole = (cells == 0).flatten(1).any(1)
+    return (cells == IGNORE) & ~whole[:, None, None]
 
 
 def _at_cells(labels: Tensor, size: torch.Size) -> Tensor:

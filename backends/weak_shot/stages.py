@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from backends.training.carry import carried
 from backends.weak_shot import grid, networks, subjects, targets
 from backends.weak_shot.album import Album, fingerprint
+from backends.weak_shot.evidence import Evidence
 from backends.weak_shot.labels import Labels
 from backends.weak_shot.maps import BoundaryMaps, MaskFiles, ResponseFiles
 from backends.weak_shot.photos import Photo
 from backends.weak_shot.places import Place, digest, file_digest
-from backends.weak_shot.propagation import propagate
 from backends.weak_shot.recipe import Budget, TrainingConfig, response_config
 from backends.weak_shot.sampling import Draw, Mixed, Sample, canvas, cut
 from backends.weak_shot.training import Training, learn
@@ -82,12 +82,14 @@ class Stages:
             "classes": list(album.photos.classes.names),
         }
         base: list[Photo] = []
+        told: frozenset[Photo] = frozenset()
         if c.response == "objects" or (c.response == "shares" and c.response_gt):
             base = [p for p in photos if album.photos.is_base(p)]
-            settings["base"] = fingerprint(base)
+            told = frozenset(p for p in photos if p in base or c.masks == "objects")
+            settings |= {"base": fingerprint(base), "masks": c.masks}
         pupil = Pupil(kind, "classifier", c.classifier, settings)
         others = [p for p in photos if p not in set(base)]
-        return self._trained(pupil, Lesson(base, others, partial(targets.classifier, self, frozenset(base))))
+        return self._trained(pupil, Lesson(base, others, partial(targets.classifier, self, told)))
 
     @cached_property
     def responses(self) -> ResponseFiles:
@@ -96,7 +98,7 @@ class Stages:
         network = self.classifier
         settings: dict[str, Any] = {
             "classifier": self._keys["classifier"],
-            "responses": asdict(response_config(c)),
+            "responses": asdict(replace(response_config(c), alpha=1.0)),  # read off, not spread, here
         }
         settings["long_side_px"] = c.long_side_px
         folder = self._place("responses", settings)
@@ -175,18 +177,22 @@ class Stages:
 
     def pseudo_mask(self, photo: Photo, size_hw: tuple[int, int] | None = None) -> Labels:
         """(H, W) labels from the photo's tags alone, at ``size_hw`` or at the album's size."""
+        c = self.config
+        return self.evidence(photo).labels(c.responses.alpha, replace(c.walk, stages=c.stage), size_hw)
+
+    def evidence(self, photo: Photo) -> Evidence:
+        """What the trained networks say of a photo, before anything is spread."""
         c, image = self.config, self.album.image(photo)
         inner = (image.shape[0], image.shape[1])
+        cells, ids = networks.grid_of(*inner), (0, *self.album.photos.tag_ids(photo))
         if not photo.tags:
-            return np.zeros(size_hw or inner, np.uint8)
-        cells = networks.grid_of(*inner)
-        scores = grid.with_background(grid.on_grid(self.responses.cams(photo), cells), c.responses.alpha)
-        if c.propagate:
-            pairs = subjects.pairs_of(self.affinity, image, c.walk.radius, self.means.device)
-            edges = grid.max_pooled(self.boundary.probability(photo), networks.GRID) if c.boundary else None
-            scores = propagate(scores, pairs, edges, replace(c.walk, stages=c.stage))
-        ids = (0, *self.album.photos.tag_ids(photo))
-        return grid.labels_at(scores, ids, inner, size_hw or inner, networks.GRID)
+            return Evidence(inner, ids, np.zeros((0, *cells), np.float32))
+        found = grid.on_grid(self.responses.cams(photo), cells)
+        if not c.propagate:
+            return Evidence(inner, ids, found)
+        pairs = subjects.pairs_of(self.affinity, image, c.walk.radius, self.means.device)
+        edges = grid.max_pooled(self.boundary.probability(photo), networks.GRID) if c.boundary else None
+        return Evidence(inner, ids, found, pairs, edges)
 
     def _draw(self, lesson: Lesson, budget: Budget) -> Draw:
         c, album = self.config, self.album

@@ -31,10 +31,9 @@ class Sources(Protocol):
 
 
 def classifier(sources: Sources, told: frozenset[Photo], photo: Photo) -> Labels:
-    """(H, W) of IGNORE, as the classifier learns from tags; the mask of a base photo among ``told``."""
-    if photo in told:
-        return sources.album.base_truth(photo)
-    return np.full(sources.album.image(photo).shape[:2], IGNORE, np.uint8)
+    """(H, W) of IGNORE, as the classifier learns from tags; of one among ``told``, what its mask may show."""
+    known = sources.album.known(photo, sources.config.masks) if photo in told else None
+    return np.full(sources.album.image(photo).shape[:2], IGNORE, np.uint8) if known is None else known
 
 
 def boundary(sources: Sources, photo: Photo) -> Labels:

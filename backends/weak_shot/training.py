@@ -48,8 +48,6 @@ class Training:
         self.losses, self.seed, self.amp = losses, seed, amp
         trunk = getattr(network, "trunk", None)
         if trunk is not None and budget.trunk_rate == 0:
-            trunk.requires_grad_(False)  # a third of the time of a step, for more steps
-        if trunk is not None and budget.trunk_rate == 0:
             trunk.requires_grad_(False)  # two thirds of a step's time saved
         self.learner = Learner(network, schedule_of(budget), trunk=trunk, device=device)
 

@@ -82,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--choosing",
         action="store_true",
-        help="score on a part of the training photos, to choose settings; the held-out photos stay unseen",
+        help="try every walk on a part of the training photos, where some base classes play novel ones; the "
+        "held-out photos and the masks of novel classes stay unseen",
     )
     parser.add_argument(
         "--masks-only",
@@ -108,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
         numbers(args.seeds, "--seeds"),
     )
     configs = {row: config_of(row, args.config, args.overrides) for row in rows}
+    if args.choosing:
+        return _choose(args, configs, folds, seeds)
     figure, axes = new_figure(2, width=6.4)  # a missing matplotlib is said before hours pass
     device = args.device or current_settings().device
     reports: list[dict[str, Any]] = []
@@ -123,6 +126,31 @@ def run(args: argparse.Namespace) -> int:
     print(table(summary, NAMES), *findings(reports), sep="\n")
     write_json(args.json or args.out / "ladder.json", {"rows": summary, "runs": reports})
     draw(summary, NAMES, figure, axes, args.plot or args.out / "ladder.png")
+    return 0
+
+
+def _choose(
+    args: argparse.Namespace,
+    configs: Mapping[str, dict[str, Any]],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+) -> int:
+    from pipelines.atomic import write_json
+    from pipelines.services.installation import current_settings
+    from pipelines.studies.ladder_choices import best, choices, line
+    from pipelines.studies.ladder_run import LadderRun
+
+    device = args.device or current_settings().device
+    runs = [
+        LadderRun(args.data, fold, seed, args.out, args.trunk, device, choosing=True)
+        for seed in seeds
+        for fold in folds
+    ]
+    chosen_walks = {}
+    for row, values in configs.items():
+        chosen_walks[row] = best([choices(one, row, values) for one in runs])
+        print(line(row, chosen_walks[row]), flush=True)
+    write_json(args.json or args.out / "choices.json", chosen_walks)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,10 @@ from backends.weak_shot import everywhere
 from backends.weak_shot.album import Album, check, fingerprint
 from backends.weak_shot.confusion import new_confusion, scores
 from backends.weak_shot.loaders import open_photos
-from backends.weak_shot.photos import Photos
+from backends.weak_shot.photos import Photo, Photos
 from backends.weak_shot.pictures import Shelf
 from backends.weak_shot.places import file_digest, shared
+from backends.weak_shot.pretence import with_pretended
 from backends.weak_shot.recipe import TrainingConfig, config_from
 from backends.weak_shot.stages import Means, Stages
 from pipelines.atomic import write_json
@@ -39,7 +40,8 @@ class LadderRun:
         choosing: bool,
         masks_only: bool = False,
     ):
-        """``choosing``: the held-out photos are replaced by a part of the training photos.
+        """``choosing``: a part of the training photos is held out in place of those that are reported on, and
+        some base classes play novel ones (:mod:`backends.weak_shot.pretence`).
 
         ``masks_only``: no final network is trained or scored.
         """
@@ -51,7 +53,7 @@ class LadderRun:
     def photos(self) -> Photos:
         """The fold's photos. Raises BadInput when none that is held out has a mask."""
         photos = open_photos(self.data, self.fold)
-        photos = photos.for_choosing() if self.choosing else photos
+        photos = with_pretended(photos).for_choosing() if self.choosing else photos
         if not any(photo.mask_path for photo in photos.held_out):
             raise BadInput(f"{self.data}: no held-out photo has a mask, so nothing can be scored")
         return photos
@@ -68,11 +70,19 @@ class LadderRun:
             if found["settings"] != settings:
                 raise BadInput(f"{path} was made with other settings; choose another --out or those settings")
             return found
-        check(self.photos, config.masks, taught=False)
-        stages = Stages(config, Means(self._album(config), self._place, self.trunk, None, self.device))
-        report = {"row": row, "fold": self.fold, "seed": self.seed, **self._scores(stages)}
+        report = {"row": row, "fold": self.fold, "seed": self.seed, **self._scores(self.stages(config))}
         write_json(path, {**report, "settings": settings})
         return {**report, "settings": settings}
+
+    def stages(self, config: TrainingConfig) -> Stages:
+        """The stages of this config, with what others of this fold and seed left. Raises BadInput."""
+        check(self.photos, config.masks, taught=False)
+        return Stages(config, Means(self._album(config), self._place, self.trunk, None, self.device))
+
+    @property
+    def scored(self) -> list[Photo]:
+        """The held-out photos with a mask."""
+        return [photo for photo in self.photos.held_out if photo.mask_path is not None]
 
     def _report_path(self, row: str) -> Path:
         whole = self.folder / f"{row}.json"
@@ -82,8 +92,7 @@ class LadderRun:
         classes, config = self.photos.classes, stages.config
         masks, result = new_confusion(classes), new_confusion(classes)
         network = None if self.masks_only else stages.segmentation
-        chosen = [photo for photo in self.photos.held_out if photo.mask_path is not None]
-        for photo in tqdm(chosen, desc="scoring", unit="photo", mininterval=_pause_s()):
+        for photo in progress(self.scored, "scoring"):
             truth = self.photos.truth(photo)
             if not config.oracle:
                 masks.add(truth, stages.pseudo_mask(photo, (truth.shape[0], truth.shape[1])))
@@ -93,7 +102,7 @@ class LadderRun:
                 result.add(truth, everywhere.label_map(network, image, long_side_px=side, device=self.device))
         told = None if config.oracle else scores(masks, classes).to_json()
         learned = None if network is None else scores(result, classes).to_json()
-        return {"photos": len(chosen), "pseudo_masks": told, "network": learned}
+        return {"photos": len(self.scored), "pseudo_masks": told, "network": learned}
 
     @cached_property
     def _place(self) -> Any:
@@ -121,5 +130,6 @@ class LadderRun:
         return settings
 
 
-def _pause_s() -> float:
-    return 0.1 if sys.stderr.isatty() else 10.0
+def progress(photos: list[Photo], label: str) -> Iterator[Photo]:
+    """The photos, with a bar that writes a line now and then where nobody watches."""
+    yield from tqdm(photos, desc=label, unit="photo", mininterval=0.1 if sys.stderr.isatty() else 10.0)

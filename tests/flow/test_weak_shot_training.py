@@ -252,3 +252,29 @@ def test_rows_share_stages_and_are_found_again(
     assert "other settings" in capsys.readouterr().err
     assert cli.main(ladder(data, tmp_path / "out", "--rows", "cam,xy")) == 2
     assert "--rows xy: unknown" in capsys.readouterr().err
+
+
+ZOO = {"names": ["cat", "dog", "fish", "cow", "owl"], "novel": ["fish"]}
+SEEN = {"a": [1], "b": [2, 3], "c": [4, 5], "d": [1, 3], "e": [5], "f": [2], "g": [4], "h": [1, 5]}
+
+
+def test_walks_are_chosen_on_base_classes_that_play_novel_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLOOP_DATA_DIR", str(tmp_path / "house"))
+    last = {name: [1, 2, 4, 5] for name in "xyz"}  # the last one is kept apart
+    zoo = make_snapshot(tmp_path / "zoo", {**ZOO, "held_out": ["a"]}, {**SEEN, **last}, (*SEEN, *last))
+    command = ladder(zoo, tmp_path / "out", "--choosing", "--rows", "cam,retab")
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "cam: alpha" in said and "retab: alpha" in said
+    found = json.loads((tmp_path / "out" / "choices.json").read_text())
+    assert set(found["cam"]) == {"alpha", "c_pretended"}
+    assert set(found["retab"]) == {"alpha", "steps", "cut", "c_pretended"}
+    each = json.loads((tmp_path / "out" / "fold-0" / "seed-0" / "retab.choices.json").read_text())
+    assert len(each) == 4 * 3 * 2
+    assert found["retab"]["c_pretended"] == pytest.approx(max(one["c_pretended"] for one in each), abs=1e-6)
+    trained = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("weights.safetensors")}
+    assert not [path for path in trained if "segmentation" in str(path)], "only masks are looked at"
+    assert cli.main(command) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("weights.safetensors")} == trained

@@ -8,7 +8,14 @@ from torch import nn
 from backends.weak_shot.losses import IGNORE
 from backends.weak_shot.recipe import Budget
 from backends.weak_shot.responses import responses
-from backends.weak_shot.shares import ShareClassifier, Sharing, held_at_most, share_losses, shared_out
+from backends.weak_shot.shares import (
+    ShareClassifier,
+    Sharing,
+    held_at_most,
+    share_losses,
+    shared_out,
+    with_known,
+)
 from backends.weak_shot.subjects import LOSSES
 from backends.weak_shot.training import Batch, Training
 
@@ -117,6 +124,38 @@ def test_a_labelled_photo_teaches_by_its_labels_alone():
     with torch.no_grad():
         found = network.logits(scene()[0]).argmax(1)
     assert torch.equal(found, labels[:, 8::16, 8::16].long())
+
+
+def test_an_object_that_is_shown_leaves_the_rest_to_the_other_tags():
+    labels = torch.full((3, 96, 96), IGNORE, dtype=torch.uint8)
+    labels[0, 32:64, 16:48] = 1  # red is painted, blue and background are not
+    rgb, tags = scene()
+    torch.manual_seed(5)
+    network = Colours()
+    optimiser = torch.optim.Adam(network.colours.parameters(), 0.05)
+    for _ in range(120):
+        how = Sharing(tag=0.08, background=0.5, settling=20)
+        parts = share_losses(network, rgb[:1], tags[:1], labels[:1], how)  # this photo and no other
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        optimiser.step()
+    assert parts["shares"] > 0 and parts["known"] > 0
+    with torch.no_grad():
+        odds = network.cam(rgb)[0]
+    assert (odds[1, 2:4, 3:5] > 2 * odds[0, 2:4, 3:5]).all(), "blue is what red leaves over"
+    assert (odds[0, 2:4, 1:3] > 2 * odds[1, 2:4, 1:3]).all()
+
+
+def test_known_cells_are_certain_and_their_class_gets_no_other():
+    logits = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(6))
+    cells = torch.full((1, 3, 3), float(IGNORE))
+    cells[0, 0, 0] = 2
+    found = shared_out(with_known(logits, cells), torch.ones(1, 3))
+    assert torch.equal(found[0, :, 0, 0], torch.tensor([0.0, 0.0, 1.0, 0.0]))
+    assert found[0, 2].sum() == 1
+    assert torch.allclose(found.sum(1), torch.ones(1, 3, 3), atol=1e-5)
+    nothing = torch.full((1, 3, 3), float(IGNORE))
+    assert torch.equal(with_known(logits, nothing), logits)
 
 
 def test_steps_are_counted_in_what_is_saved():
