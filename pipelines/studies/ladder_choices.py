@@ -21,6 +21,7 @@ from pipelines.studies.ladder_run import LadderRun, progress
 
 ALPHAS = (1.0, 2.0, 4.0, 16.0)
 STEPS = (16, 64, 256)
+THRESHOLDS = (0.5, 0.7, 0.9)
 Choice = Mapping[str, Any]
 
 
@@ -53,10 +54,12 @@ def line(row: str, choice: Choice) -> str:
 
 
 def _combinations(config: TrainingConfig) -> Iterator[dict[str, Any]]:
-    walks: tuple[dict[str, Any], ...] = ({},)
+    walks: list[dict[str, Any]] = [{}]
     if config.propagate:
-        cuts = (False, True) if config.boundary else (False,)
-        walks = tuple({"steps": steps, "cut": cut} for steps, cut in product(STEPS, cuts))
+        walks = [{"steps": steps} for steps in STEPS]
+        if config.boundary:
+            edges = list(product((False, True), THRESHOLDS))
+            walks = [{**walk, "cut": cut, "threshold": least} for walk in walks for cut, least in edges]
     yield from ({"alpha": alpha, **walk} for alpha, walk in product(ALPHAS, walks))
 
 
