@@ -85,10 +85,11 @@ class Stages:
         told: frozenset[Photo] = frozenset()
         if c.response == "objects" or (c.response == "shares" and c.response_gt):
             base = [p for p in photos if album.photos.is_base(p)]
-            told = frozenset(p for p in photos if p in base or c.masks == "objects")
+            told = frozenset(photos if c.masks == "objects" else base)
             settings |= {"base": fingerprint(base), "masks": c.masks}
         pupil = Pupil(kind, "classifier", c.classifier, settings)
-        others = [p for p in photos if p not in set(base)]
+        lent = frozenset(base)
+        others = [p for p in photos if p not in lent]
         return self._trained(pupil, Lesson(base, others, partial(targets.classifier, self, told)))
 
     @cached_property
@@ -120,7 +121,8 @@ class Stages:
         """Trained on mixed labels: base masks, seeds elsewhere, nothing on predicted boundaries."""
         c, photos = self.config, self.album.tagged
         base = [p for p in photos if c.aff_gt and self.album.photos.is_base(p)]
-        others = [p for p in photos if p not in set(base)]
+        lent = frozenset(base)
+        others = [p for p in photos if p not in lent]
         settings: dict[str, Any] = {"photos": fingerprint(photos), "aff_gt": c.aff_gt}
         settings["masks"] = c.masks if c.aff_gt else None
         if "affinity" not in (self.means.taught or {}):
