@@ -39,7 +39,7 @@ MORE_ROWS: dict[str, dict[str, Any]] = {
     "shares_retab": _SHARES,
 }
 NAMES = {
-    "cam": "CAM",
+    "cam": "responses alone",
     "walk": "+ random walk",
     "seg_gt": "+ seg_gt",
     "aff_gt": "+ aff_gt",

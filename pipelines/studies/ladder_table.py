@@ -72,7 +72,8 @@ def draw(
             axis.plot(values, [place] * len(values), "o", color="#1f3a5f", markersize=4)
         axis.invert_yaxis()
         label = "pseudo-masks from tags" if part == "pseudo_masks" else "final network, no tags"
-        axis.set_xlabel(f"C_novel of {label}, points (bar: mean, dots: folds and seeds)")
+        axis.set_title(label)
+        axis.set_xlabel("C_novel, points (dots: folds and seeds)")
     save_figure(figure, path)
 
 

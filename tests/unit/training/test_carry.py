@@ -63,7 +63,7 @@ def test_heads_of_whole_scenes_are_found(encoder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "lead"), [("classifier", 0), ("seam", 0), ("shares", 1), ("segmentation", 1)]
+    ("kind", "lead"), [("classifier", 0), ("seam", 0), ("shares", 1), ("objects", 1), ("segmentation", 1)]
 )
 def test_heads_of_the_weak_shot_networks_are_found(kind: str, lead: int) -> None:
     rows = class_rows(partial(subjects.build, kind, "mobilenet_v2"), 4)
