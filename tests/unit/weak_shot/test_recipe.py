@@ -32,12 +32,17 @@ def test_shipped_configs_are_read_and_stored(path: Path) -> None:
         assert config_from(json.loads(json.dumps(asdict(config)))) == config
 
 
-def test_a_row_of_the_ladder_takes_its_own_settings_and_no_others() -> None:
-    ladder = next(path for path in CONFIGS if path.name == "ladder_objects.json")
+def test_a_row_of_the_ladder_takes_its_own_settings_and_no_others(tmp_path: Path) -> None:
+    ladder = tmp_path / "ladder.json"
+    rows = {"walk": {"walk": {"steps": 16}}, "retab": {"walk": {"cut": True}, "responses": {"alpha": 2}}}
+    ladder.write_text(json.dumps({"response": "objects", "responses": {"alpha": 4}, "rows": rows}))
     walk, retab = (config_from(config_of(row, ladder, ["walk.beta=6"])) for row in ("walk", "retab"))
     assert (walk.walk.steps, walk.walk.cut, walk.boundary) == (16, False, False)
     assert (retab.walk.steps, retab.walk.cut, retab.boundary) == (256, True, True)
-    assert walk.walk.beta == 6 and retab.response == "objects"
+    assert walk.walk.beta == retab.walk.beta == 6 and retab.response == "objects"
+    assert (walk.responses.alpha, retab.responses.alpha) == (4, 2)
+    alike = config_from(config_of("retab", ladder, ["rows={}"]))
+    assert not alike.walk.cut and alike.responses.alpha == 4, "one walk for all rows"
 
 
 @pytest.mark.parametrize(
