@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,16 +27,16 @@ Choice = Mapping[str, Any]
 def choices(one: LadderRun, row: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination with ``c_pretended``, the mean IoU (0..1) of the classes that play novel ones.
 
-    Kept as ``ROW.choices.json`` and read again from there. Raises BadInput where the photos do not suffice.
+    Kept as ``ROW.choices.json`` and read again from there. Raises BadInput where the photos do not suffice
+    and when the file is of other settings.
     """
     path = one.folder / f"{row}.choices.json"
-    if path.is_file():
-        found: list[dict[str, Any]] = json.loads(path.read_text())
-        return found
     config = config_from({**values, "seed": one.seed})
-    found = _scored(one, config)
-    write_json(path, found)
-    return found
+    found = one.kept(path, config)
+    if found is None:
+        found = {"choices": _scored(one, config), "settings": one.settings(config)}
+        write_json(path, found)
+    return list(found["choices"])
 
 
 def best(found: Sequence[Sequence[Choice]]) -> dict[str, Any]:

@@ -64,15 +64,22 @@ class LadderRun:
         Raises BadInput when it is there with other settings.
         """
         config = config_from({**values, "seed": self.seed})
-        path, settings = self._report_path(row), self._settings(config)
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text())
-            if found["settings"] != settings:
-                raise BadInput(f"{path} was made with other settings; choose another --out or those settings")
-            return found
-        report = {"row": row, "fold": self.fold, "seed": self.seed, **self._scores(self.stages(config))}
-        write_json(path, {**report, "settings": settings})
-        return {**report, "settings": settings}
+        path = self._report_path(row)
+        found = self.kept(path, config)
+        if found is None:
+            found = {"row": row, "fold": self.fold, "seed": self.seed, **self._scores(self.stages(config))}
+            found["settings"] = self.settings(config)
+            write_json(path, found)
+        return found
+
+    def kept(self, path: Path, config: TrainingConfig) -> dict[str, Any] | None:
+        """What ``path`` holds of this config, or None. Raises BadInput when it is of other settings."""
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text())
+        if found["settings"] != self.settings(config):
+            raise BadInput(f"{path} was made with other settings; choose another --out or those settings")
+        return found
 
     def stages(self, config: TrainingConfig) -> Stages:
         """The stages of this config, with what others of this fold and seed left. Raises BadInput."""
@@ -118,7 +125,8 @@ class LadderRun:
     def _albums(self) -> dict[int, Album]:
         return {}
 
-    def _settings(self, config: TrainingConfig) -> dict[str, Any]:
+    def settings(self, config: TrainingConfig) -> dict[str, Any]:
+        """All that decides a row's result, as JSON gives it back."""
         photos = replace(self.photos, notes=())
         told = {
             "config": asdict(config),

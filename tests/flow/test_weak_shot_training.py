@@ -271,10 +271,12 @@ def test_walks_are_chosen_on_base_classes_that_play_novel_ones(
     found = json.loads((tmp_path / "out" / "choices.json").read_text())
     assert set(found["cam"]) == {"alpha", "c_pretended"}
     assert set(found["retab"]) == {"alpha", "steps", "cut", "threshold", "c_pretended"}
-    each = json.loads((tmp_path / "out" / "fold-0" / "seed-0" / "retab.choices.json").read_text())
+    each = json.loads((tmp_path / "out" / "fold-0" / "seed-0" / "retab.choices.json").read_text())["choices"]
     assert len(each) == 4 * 3 * 2 * 3
     assert found["retab"]["c_pretended"] == pytest.approx(max(one["c_pretended"] for one in each), abs=1e-6)
     trained = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("weights.safetensors")}
     assert not [path for path in trained if "segmentation" in str(path)], "only masks are looked at"
     assert cli.main(command) == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("weights.safetensors")} == trained
+    assert cli.main([*command, "--set", "band_px=3"]) == 2
+    assert "choices.json was made with other settings" in capsys.readouterr().err
